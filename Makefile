@@ -1,0 +1,63 @@
+# Development of edge-asd. Every target does its own set-up; the first run takes minutes, the next none.
+# Needed beforehand: make and Python 3.10 or newer (PYTHON=/path/to/python3.11 picks one).
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long lint fmt wheel clean
+
+# Debian's names; after `=` what each is wanted for (tools/system-packages.sh).
+TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
+    libportaudio2=libportaudio.so.2 prometheus=promtool
+
+# The device's tests run where torch is not installed, so that the device cannot come to need it.
+# What needs torch stays in these folders.
+TRAIN_TESTS := $(wildcard tests/train tests/parity)
+TEST_TOOLS := pytest pytest-timeout hypothesis
+
+PYTHON_PATHS := $(wildcard edge_asd train tests tools benchmarks)
+
+# mosquitto lives in /usr/sbin, where an ordinary user's PATH does not lead.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' \
+	    $(firstword $(MAKEFILE_LIST))
+
+setup: ## Create .venv with everything development needs
+	@tools/bootstrap.sh .venv dev
+
+demo: ## Show the whole job on a simulated pump (ARGS=--keep leaves it running); installs no torch
+	@tools/bootstrap.sh .venv-demo demo
+	@.venv-demo/bin/edge-asd demo $(ARGS)
+
+test: setup ## Run the tests: the device's without torch, then those of training
+	@tools/system-packages.sh $(TEST_PACKAGES)
+	@tools/bootstrap.sh .venv-demo demo $(TEST_TOOLS)
+	@if .venv-demo/bin/python -c 'import torch' 2>/dev/null; then \
+	    echo 'torch is in .venv-demo: a dependency of the device asks for it' >&2; exit 1; fi
+	.venv-demo/bin/python -m pytest -m 'not long' tests $(TRAIN_TESTS:%=--ignore=%)
+	.venv/bin/python -m pytest -m 'not long' $(TRAIN_TESTS)
+
+test-long: setup ## Run the tests that take minutes each
+	@tools/system-packages.sh $(TEST_PACKAGES)
+	.venv/bin/python -m pytest -m long tests
+
+lint: setup ## Check style, types, the import rule, scripts and the systemd unit
+	.venv/bin/ruff check $(PYTHON_PATHS)
+	.venv/bin/ruff format --check $(PYTHON_PATHS)
+	.venv/bin/ruff check --select TID251 --ignore-noqa edge_asd # no torch on the device, no exceptions
+	.venv/bin/mypy --strict
+	tools/check-unit.sh systemd/*.service
+	@if command -v shellcheck >/dev/null; then shellcheck tools/*.sh .ci/run; \
+	    else echo 'shellcheck is not installed: scripts not checked'; fi
+
+fmt: setup ## Format the code and apply the safe fixes
+	.venv/bin/ruff format $(PYTHON_PATHS)
+	.venv/bin/ruff check --fix $(PYTHON_PATHS)
+
+wheel: setup ## Build the wheel into dist/
+	@rm -rf build # setuptools would pack what an earlier build left there
+	.venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## Remove environments, build products and caches (not runs/)
+	rm -rf .venv .venv-demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find $(PYTHON_PATHS) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,33 @@
+"""Levels and decibels: one definition for capture, enrolment, scoring and simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+
+from edge_asd.records import FloatArray
+
+SILENCE_DBFS = -120.0
+"""Level reported for digital silence."""
+
+
+def level_dbfs(samples: FloatArray) -> float:
+    """Root-mean-square level in dB relative to full scale (a full-scale square wave is 0 dBFS).
+
+    >>> level_dbfs(np.full(8, 0.1, np.float32))
+    -20.0
+    """
+    power = float(np.mean(np.square(samples, dtype=np.float64)))
+    return max(SILENCE_DBFS, round(10.0 * float(np.log10(max(power, 1e-30))), 4))
+
+
+def db_to_factor(gain_db: float) -> float:
+    """Amplitude factor of a gain in decibels."""
+    return float(10.0 ** (gain_db / 20.0))
+
+
+def resample_clip(samples: FloatArray, rate: int, target_rate: int) -> FloatArray:
+    """Resample a whole mono clip (n,) as the streaming resampler does."""
+    if rate == target_rate:
+        return samples
+    return np.asarray(soxr.resample(samples, rate, target_rate, quality="HQ"), dtype=np.float32)

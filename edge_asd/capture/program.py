@@ -1,0 +1,99 @@
+"""``exec:`` any program that writes PCM to its standard output."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from edge_asd.capture.child import Child
+from edge_asd.capture.pcm import FORMATS, decode
+from edge_asd.capture.uri import ExecUri
+from edge_asd.errors import CaptureError
+from edge_asd.records import Block
+
+STALL_S = 10.0
+"""A network stream may take this long to begin; a program silent for longer is given up."""
+
+_BLOCK_S = 0.1
+_EXIT_S = 2.0
+
+
+class ProgramSource:
+    """Audio from a program, which is started with the first block and ended by ``close``.
+
+    Leaving with code 0 means that the audio is over; any other way to leave is a failure.
+
+    Args:
+        uri: Command and format.
+        stall_s: Longest time for a block of 0.1 s.
+        wall: Seconds since 1970 UTC.
+    """
+
+    def __init__(
+        self,
+        uri: ExecUri,
+        *,
+        stall_s: float = STALL_S,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._uri = uri
+        self._stall_s = stall_s
+        self._wall = wall
+        self._child: Child | None = None
+        self._closed = False
+
+    @property
+    def sample_rate(self) -> int:
+        """Rate that the operator says the program writes."""
+        return self._uri.rate
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield blocks of 0.1 s until the program ends.
+
+        Raises:
+            CaptureError: It cannot be started, fails or stalls.
+        """
+        if self._closed:
+            return
+        uri = self._uri
+        self._child = child = Child(uri.command, f"exec:{uri.command[0]}")
+        try:
+            yield from self._read(child)
+            if not child.closed:
+                self._check_exit(child)
+        finally:
+            child.close()
+
+    def close(self) -> None:
+        """End the program."""
+        self._closed = True
+        if self._child is not None:
+            self._child.close()
+
+    def _read(self, child: Child) -> Iterator[Block]:
+        uri = self._uri
+        frames = max(1, round(_BLOCK_S * uri.rate))
+        size = frames * uri.channels * FORMATS[uri.format]
+        start, data = 0, b" "
+        while data and not self._closed:
+            try:
+                data = child.read(size, self._stall_s)
+            except CaptureError as error:
+                said = child.last_error_line
+                raise CaptureError(f"{error}{': ' + said if said else ''}") from None
+            samples = decode(data, uri.format, uri.channels)
+            if not np.isfinite(samples).all():
+                what = f"{child.what}: wrote a sample that is NaN or infinite"
+                raise CaptureError(f"{what}; check format={uri.format}")
+            if len(samples) and not child.closed:
+                yield Block(samples, start, self._wall() - len(samples) / uri.rate)
+                start += len(samples)
+
+    def _check_exit(self, child: Child) -> None:
+        code = child.wait(_EXIT_S)
+        if code and not child.closed:
+            how = f"ended with exit code {code}" if code > 0 else f"was killed by signal {-code}"
+            said = child.last_error_line or "nothing on standard error"
+            raise CaptureError(f"{child.what}: {how}: {said}; try the command by itself")

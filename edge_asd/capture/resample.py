@@ -1,0 +1,122 @@
+"""One channel of a source -> mono at the bundle's rate."""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+
+from edge_asd.errors import ConfigError
+from edge_asd.records import Block, FloatArray
+
+
+class Resampler:
+    """Streaming resampler that keeps lost audio visible.
+
+    The output depends on the samples alone, never on how they were cut into blocks. Where audio is
+    missing, the tail is flushed and a new stretch begins: its ``start`` never continues the old
+    one, so that everything downstream sees the gap. Equal rates pass samples through unchanged.
+
+    Args:
+        source_rate: Rate of the blocks pushed, hertz.
+        target_rate: Rate wanted, hertz.
+        channel: Which channel to take, from 0.
+
+    Source: libsoxr at its quality HQ: passes up to 0.91 of the lower Nyquist frequency and rejects
+    from that frequency on.
+    """
+
+    def __init__(self, source_rate: int, target_rate: int, channel: int = 0) -> None:
+        if min(source_rate, target_rate) < 1:
+            raise ValueError(f"rates must be positive, got {source_rate} and {target_rate}")
+        self.source_rate = source_rate
+        self.target_rate = target_rate
+        self.channel = channel
+        self._stream: soxr.ResampleStream | None = None  # None between stretches or at equal rates
+        self._begun = False
+        self._first = 0  # source index where the stretch began
+        self._end = 0  # source index after the newest sample
+        self._begin = 0  # target index where the stretch began
+        self._made = 0  # target samples of the stretch handed out
+        self._heard_end: int | None = None  # target index after the newest sample handed out
+        self._anchor = (0, 0.0)  # a source index and its wall time, from the newest block
+
+    def push(self, block: Block) -> list[Block]:
+        """Resample a block.
+
+        Args:
+            block: Samples (n, C) at the source's rate.
+
+        Returns:
+            Mono blocks (m, 1) at the target rate, oldest first, ``start`` in target samples; what
+            is still inside the filter comes later.
+
+        Raises:
+            ConfigError: The source does not have the channel.
+        """
+        channels = block.samples.shape[1]
+        if not 0 <= self.channel < channels:
+            raise ConfigError(
+                f"channel {self.channel} is asked for, but the source has {channels} (counted "
+                f"from 0); set channel to {_span(channels)}, or open the source with channels="
+            )
+        out: list[Block] = []
+        broken = self._begun and (block.start != self._end or block.overflowed)
+        if broken:
+            out += self.flush()
+        if not self._begun:
+            self._begin_stretch(block.start)
+        self._end = block.start + len(block.samples)
+        self._anchor = (block.start, block.captured_at)
+        mono = np.ascontiguousarray(block.samples[:, self.channel])  # (n, C) -> (n,)
+        return out + self._emit(self._convert(mono, last=False), overflowed=block.overflowed)
+
+    def flush(self) -> list[Block]:
+        """Hand out what is still inside the filter; the next block begins a new stretch.
+
+        Together with what `push` returned, a stretch of n samples has become
+        round(n * target / source).
+        """
+        if not self._begun:
+            return []
+        self._begun = False
+        tail = self._emit(self._convert(np.empty(0, np.float32), last=True), overflowed=False)
+        self._stream = None
+        return tail
+
+    def _begin_stretch(self, start: int) -> None:
+        self._begin = self._to_target(start)
+        if self._begin == self._heard_end:
+            self._begin += 1  # a gap too short for this rate must still be one
+        self._begun, self._first, self._made = True, start, 0
+        if self.source_rate != self.target_rate:
+            self._stream = soxr.ResampleStream(
+                self.source_rate, self.target_rate, 1, dtype="float32", quality="HQ"
+            )
+
+    def _convert(self, mono: FloatArray, *, last: bool) -> FloatArray:
+        if self._stream is None:
+            return mono
+        return np.asarray(self._stream.resample_chunk(mono, last=last), dtype=np.float32)
+
+    def _emit(self, mono: FloatArray, *, overflowed: bool) -> list[Block]:
+        if not len(mono):
+            return []
+        index, captured_at = self._anchor
+        heard = self._first + self._made * self.source_rate / self.target_rate
+        block = Block(
+            samples=mono[:, None],
+            start=self._begin + self._made,
+            captured_at=captured_at + (heard - index) / self.source_rate,
+            overflowed=overflowed,
+        )
+        self._made += len(mono)
+        self._heard_end = self._begin + self._made
+        return [block]
+
+    def _to_target(self, start: int) -> int:
+        """round(start * target / source), exactly."""
+        return (2 * start * self.target_rate + self.source_rate) // (2 * self.source_rate)
+
+
+def _span(channels: int) -> str:
+    return "0" if channels == 1 else f"0 to {channels - 1}"

@@ -1,0 +1,32 @@
+"""How a source is doing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_asd.errors import EdgeAsdError
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureStatus:
+    """How a source is doing; counters run from the start of the thread."""
+
+    up: bool = False
+    reason: str = "starting"
+    """Why it is not up; empty when it is."""
+    restarts: int = 0
+    """Times it was opened again after delivering or failing."""
+    frames: int = 0
+    """Samples a channel received, dropped ones included."""
+    overflows: int = 0
+    """Blocks before which the driver lost audio."""
+    lost_s: float = 0.0
+    """Audio that never reached the worker: driver losses, restarts and dropped blocks."""
+    dropped_blocks: int = 0
+    """Blocks thrown away because the worker did not take them in time."""
+    last_block_monotonic: float | None = None
+    """When the newest block came, on the monotonic clock."""
+    finished: bool = False
+    """Nothing more will come."""
+    error: EdgeAsdError | None = None
+    """Why it finished, if that was a failure."""

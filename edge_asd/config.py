@@ -1,0 +1,192 @@
+"""The operator's file: what may be set, its bounds and its defaults.
+
+Sample rate, window and features are absent on purpose: the bundle owns them.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from edge_asd.capture.uri import parse_source
+from edge_asd.errors import ConfigError
+
+Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600, allow_inf_nan=False)]
+MONITOR_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class AlertConfig(Section):
+    """When a monitor raises."""
+
+    false_alarms_per_week: float = Field(default=1.0, gt=0, le=10_000, allow_inf_nan=False)
+    """Acceptable false alarms a week; the threshold follows from it."""
+    above_s: Seconds = 14.0
+    """The score must be high for so long …"""
+    within_s: Seconds = 20.0
+    """… within this span."""
+    clear_s: Seconds = 20.0
+    """An alert ends after the score was low for so long."""
+    cooldown_s: Annotated[float, Field(ge=0, le=7 * 24 * 3600, allow_inf_nan=False)] = 60.0
+    """No new alert so soon after one has ended."""
+    update_s: Seconds = 60.0
+    """An open alert is reported again after so long."""
+    transients: bool = False
+    """Allow ``above_s`` shorter than a window plus a hop, so that a single bang may raise."""
+
+    @model_validator(mode="after")
+    def _span_holds_the_run(self) -> AlertConfig:
+        if self.within_s < self.above_s:
+            raise ValueError(
+                f"within_s={self.within_s:g} is shorter than above_s={self.above_s:g}; "
+                "it must be at least as long"
+            )
+        return self
+
+
+class MonitorConfig(Section):
+    """One source channel watching one machine."""
+
+    name: str
+    """Lower-case letters, digits, ``-`` and ``_``; it appears in topics and metrics."""
+    source: str = "alsa:"
+    """``alsa:<card name or id>``, ``file:…``, ``exec:…`` or ``sim:…``."""
+    channel: int = Field(default=0, ge=0, le=63)
+    """Which channel of the source, counted from 0."""
+    enrol_s: Annotated[float, Field(ge=60, le=7 * 24 * 3600, allow_inf_nan=False)] = 600.0
+    """A monitor without a profile learns from so much live audio first."""
+    settle_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 10.0
+    """Nothing is scored so soon after the machine has started."""
+    alert: AlertConfig = AlertConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _name_fits_topics(cls, value: str) -> str:
+        if not MONITOR_NAME.match(value):
+            raise ValueError(
+                f"{value!r} must be lower-case letters, digits, '-' and '_', at most 63"
+            )
+        return value
+
+    @field_validator("source")
+    @classmethod
+    def _source_is_known(cls, value: str) -> str:
+        try:
+            parse_source(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+
+class MqttConfig(Section):
+    """The broker."""
+
+    url: str
+    """``mqtt://host:1883`` or ``mqtts://host:8883``."""
+    username: str | None = None
+    password_file: str | None = None
+    """A file only its owner can read, or ``credential:NAME`` for a systemd credential."""
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    protocol: str = Field(default="auto", pattern=r"^(auto|5|3\.1\.1)$")
+    """``auto`` tries MQTT 5 first."""
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _protocol_is_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
+
+
+class HttpConfig(Section):
+    """The HTTP endpoint for metrics and health."""
+
+    listen: str = "127.0.0.1:9108"
+
+
+class JsonlConfig(Section):
+    """Events as JSON lines, for scripts."""
+
+    path: str
+    """A file that is appended to, or ``-`` for standard output."""
+
+
+class Config(Section):
+    """The whole file."""
+
+    device: str = Field(default_factory=lambda: socket.gethostname().split(".")[0])
+    """Name of this device in topics."""
+    monitors: tuple[MonitorConfig, ...] = (MonitorConfig(name="machine"),)
+    mqtt: MqttConfig | None = None
+    http: HttpConfig = HttpConfig()
+    jsonl: JsonlConfig | None = None
+    bundle: str | None = None
+    """Path of a bundle; the one that ships with the package if absent."""
+
+    @field_validator("monitors")
+    @classmethod
+    def _names_are_unique(cls, value: tuple[MonitorConfig, ...]) -> tuple[MonitorConfig, ...]:
+        names = [monitor.name for monitor in value]
+        if not names:
+            raise ValueError("at least one monitor is needed")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the name {twice[0]} is used twice")
+        return value
+
+
+def load_config(path: Path) -> Config:
+    """Read and check the operator's file.
+
+    Raises:
+        ConfigError: It cannot be read, is no YAML, or holds an unknown key or impossible value; the
+            message gives the key's path, the value and what would be right.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot read the configuration: {reason}") from error
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if raw is None:
+        raw = {}
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: the file must hold keys such as 'monitors:', not a plain value")
+    return parse_config(raw, str(path))
+
+
+def parse_config(raw: dict[str, Any], origin: str) -> Config:
+    """Check values that came from ``origin`` (a file name or the command line).
+
+    Raises:
+        ConfigError: As ``load_config``.
+    """
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {'; '.join(_explain(e) for e in error.errors())}") from error
+
+
+def _explain(error: Any) -> str:
+    where = ""
+    for part in error["loc"]:
+        where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key; see deploy/config.example.yaml for the keys there are"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    value = error["input"]
+    shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
+    return f"{where or 'file'}: {message}{shown}"

@@ -1,0 +1,83 @@
+"""What systemd is told: ready, status, watchdog, stopping (sd_notify without its library)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
+
+
+class Notifier:
+    """Sends datagrams to the service manager; without one it does nothing.
+
+    Args:
+        address: Path of its socket, ``@`` first for an abstract one; None for no service manager.
+        watchdog_interval_s: How often ``watchdog`` should be called; None when nobody waits for it.
+
+    Source: sd_notify(3).
+    """
+
+    def __init__(
+        self, address: str | None = None, watchdog_interval_s: float | None = None
+    ) -> None:
+        self.watchdog_interval_s = watchdog_interval_s
+        self._address = address
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], pid: int | None = None) -> Notifier:
+        """Read ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
+
+        Args:
+            environ: The process environment.
+            pid: This process; None asks the system.
+        """
+        address = environ.get("NOTIFY_SOCKET") or None
+        if address is not None and address[0] not in "/@":
+            logger.warning("unsupported NOTIFY_SOCKET, nothing is notified address=%s", address)
+            address = None
+        return cls(address, _watchdog_interval_s(environ, os.getpid() if pid is None else pid))
+
+    def ready(self) -> None:
+        """Say that start-up is complete."""
+        self._send("READY=1")
+
+    def status(self, text: str) -> None:
+        """Show one line in ``systemctl status``."""
+        self._send("STATUS=" + " ".join(text.split()))
+
+    def watchdog(self) -> None:
+        """Say that the service is alive; call it only when every worker made progress."""
+        self._send("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """Say that the service is going down."""
+        self._send("STOPPING=1")
+
+    def _send(self, message: str) -> None:
+        if self._address is None:
+            return
+        address = self._address
+        if address.startswith("@"):
+            address = "\0" + address[1:]
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+                # A service manager that does not read must not stop the monitoring.
+                sock.settimeout(1.0)
+                sock.connect(address)
+                sock.sendall(message.encode())
+        except OSError as error:
+            logger.debug("service manager not reached address=%s error=%s", self._address, error)
+
+
+def _watchdog_interval_s(environ: Mapping[str, str], pid: int) -> float | None:
+    """Half of the time after which the service manager loses patience."""
+    if environ.get("WATCHDOG_PID", str(pid)) != str(pid):
+        return None
+    try:
+        patience_us = int(environ.get("WATCHDOG_USEC", ""))
+    except ValueError:
+        return None
+    return patience_us / 2e6 if patience_us > 0 else None

@@ -1,0 +1,210 @@
+"""Is the machine running? Learned at enrolment from level and spectrum, told apart slot by slot.
+
+A *slot* is one hop of audio. A slot is *quiet* when it is softer than the machine runs and does not
+look like the machine: the same spectrum 12 dB softer is a change of the machine, not a stopped one.
+Quiet stretches up to the longest pause heard at enrolment (a valve between strokes) count as
+running; a longer one is idle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from edge_asd.audio import level_dbfs
+from edge_asd.records import FloatArray
+
+BANDS = 24
+MIN_QUIET_DROP_DB = 6.0
+"""Running and quiet must differ by this much at least to be told apart."""
+UNHEARD_DROP_DB = 10.0
+"""Where enrolment heard no pause: so far below the softest running slot it may be off."""
+SILENT_DROP_DB = 30.0
+"""So far below, it is off whatever the spectrum looks like."""
+IDLE_MIN_S = 30.0
+"""A quiet stretch of enrolment at least this long is the machine being off, unless such stretches
+recur alike: then it is how the machine works."""
+_SHAPE_SLACK_DB = 2.0
+
+
+class Operating(str, Enum):
+    """What the machine does."""
+
+    RUNNING = "running"
+    SETTLING = "settling"
+    """Just started: neither scored nor idle."""
+    IDLE = "idle"
+    DEAD = "dead"
+    """Digital silence: the microphone, not the machine."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slot:
+    """Level and spectral shape of one hop of audio, before gain."""
+
+    level_dbfs: float
+    shape_db: FloatArray
+    """(BANDS,) band levels with their mean removed."""
+    dead: bool
+    """Every sample has the same value."""
+
+
+def measure_slot(samples: FloatArray) -> Slot:
+    """Measure one hop of audio, (n,) float32 with n >= 1024."""
+    spectrum = np.square(np.abs(scipy.fft.rfft(samples)))
+    edges = np.geomspace(4, len(spectrum), BANDS + 1).astype(int)
+    power = np.add.reduceat(spectrum, edges[:-1]) / np.diff(edges)
+    bands = 10.0 * np.log10(power + 1e-12)
+    shape = (bands - bands.mean()).astype(np.float32)
+    return Slot(level_dbfs(samples), shape, bool(np.ptp(samples) == 0.0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdleRule:
+    """What enrolment learned about running and pausing."""
+
+    quiet_below_dbfs: float
+    """A slot this soft may be quiet."""
+    silent_below_dbfs: float
+    """A slot this soft is quiet whatever its spectrum."""
+    running_shape_db: FloatArray
+    """(BANDS,) mean shape while running."""
+    quiet_shape_db: FloatArray | None
+    """(BANDS,) mean shape while quiet; None when enrolment heard the machine run only."""
+    running_spread_db: float
+    """Largest distance of an enrolled running slot from the running shape."""
+    longest_pause_slots: int
+
+    def is_quiet(self, slot: Slot) -> bool:
+        """Whether the machine cannot be heard in this slot."""
+        if slot.level_dbfs < self.silent_below_dbfs:
+            return True
+        if slot.level_dbfs >= self.quiet_below_dbfs:
+            return False
+        from_running = shape_distance(slot.shape_db, self.running_shape_db)
+        if self.quiet_shape_db is None:
+            return from_running > self.running_spread_db + _SHAPE_SLACK_DB
+        return shape_distance(slot.shape_db, self.quiet_shape_db) < from_running
+
+
+def shape_distance(a: FloatArray, b: FloatArray) -> float:
+    """Root-mean-square difference of two shapes in dB."""
+    return float(np.sqrt(np.mean(np.square(a - b))))
+
+
+def learn_idle_rule(slots: Sequence[Slot], slot_s: float) -> tuple[IdleRule, NDArray[np.bool_]]:
+    """Learn when the machine runs from the slots of enrolment, in order of time.
+
+    Args:
+        slots: At least one.
+        slot_s: Length of a slot, seconds.
+
+    Returns:
+        The rule, and for every slot whether the machine was off (N,).
+    """
+    levels = np.asarray([slot.level_dbfs for slot in slots])
+    shapes = np.stack([slot.shape_db for slot in slots])
+    boundary = _level_boundary(levels)
+    quiet = levels < boundary if boundary is not None else np.zeros(len(levels), dtype=bool)
+    running = ~quiet
+    pause, off = _pauses(quiet, slot_s)
+    running_shape = np.median(shapes[running], axis=0).astype(np.float32)
+    distances = np.sqrt(np.square(shapes[running] - running_shape).mean(axis=1))
+    softest = float(np.percentile(levels[running], 1.0))
+    rule = IdleRule(
+        quiet_below_dbfs=boundary if boundary is not None else softest - UNHEARD_DROP_DB,
+        silent_below_dbfs=min(softest, float(levels.min())) - SILENT_DROP_DB,
+        running_shape_db=running_shape,
+        quiet_shape_db=np.median(shapes[quiet], axis=0).astype(np.float32) if quiet.any() else None,
+        running_spread_db=float(distances.max()),
+        longest_pause_slots=pause,
+    )
+    return rule, off
+
+
+def _level_boundary(levels: NDArray[np.float64]) -> float | None:
+    """Level between quiet and running; None where there is but one kind of slot."""
+    ordered = np.sort(levels)
+    cuts = np.arange(1, len(ordered))
+    if not len(cuts):
+        return None
+    # Otsu: the cut with the largest variance between the two sides.
+    below = np.cumsum(ordered)[:-1] / cuts
+    above = (ordered.sum() - np.cumsum(ordered)[:-1]) / (len(ordered) - cuts)
+    between = cuts * (len(ordered) - cuts) * np.square(above - below)
+    cut = int(between.argmax()) + 1
+    gap = ordered[cut] - ordered[cut - 1]
+    spread = max(float(ordered[:cut].std()), float(ordered[cut:].std()))
+    drop = float(ordered[cut:].mean() - ordered[:cut].mean())
+    if drop < MIN_QUIET_DROP_DB or drop < 4.0 * spread or (gap < 1.0 and spread > 1.0):
+        return None
+    return float(ordered[cut - 1] + ordered[cut]) / 2.0
+
+
+def _pauses(quiet: NDArray[np.bool_], slot_s: float) -> tuple[int, NDArray[np.bool_]]:
+    """Longest pause in slots, and which slots belong to the machine being off."""
+    off = np.zeros(len(quiet), dtype=bool)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]).astype(np.int8)))
+    stretches = edges.reshape(-1, 2)  # (first, end) of every quiet stretch
+    lengths = stretches[:, 1] - stretches[:, 0]
+    inner = lengths[(stretches[:, 0] > 0) & (stretches[:, 1] < len(quiet))]
+    regular = len(inner) >= 3 and inner.max() <= 2.0 * np.median(inner)
+    limit = max(IDLE_MIN_S / slot_s, float(inner.max()) + 1.0 if regular else 0.0)
+    longest = 0
+    for (first, end), length in zip(stretches, lengths, strict=True):
+        if length >= limit:
+            off[first:end] = True
+        else:
+            longest = max(longest, int(length))
+    return longest, off
+
+
+class OperatingTracker:
+    """Follow a stream of slots; explicit state, driven by the samples alone.
+
+    Args:
+        rule: From enrolment.
+        slot_samples: Length of a slot, in samples of the stream.
+        settle_samples: After a start, so long nothing is scored.
+    """
+
+    def __init__(self, rule: IdleRule, slot_samples: int, settle_samples: int) -> None:
+        self.rule = rule
+        self.slot_samples = slot_samples
+        self.settle_samples = settle_samples
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: the stream was interrupted."""
+        self.state = Operating.RUNNING
+        self._quiet = 0  # quiet slots in a row
+        self._scored_from = 0  # windows that start earlier are masked
+
+    def update(self, slot: Slot, start: int) -> Operating:
+        """Take in the slot that begins at sample ``start`` and return what the machine does."""
+        end = start + self.slot_samples
+        quiet = self.rule.is_quiet(slot)
+        self._quiet = self._quiet + 1 if quiet else 0
+        if slot.dead:
+            self.state, self._scored_from = Operating.DEAD, end
+        elif quiet:
+            # One slot of grace: a pause is cut into slots at any phase.
+            if self._quiet > self.rule.longest_pause_slots + 1 or self.state is not (
+                Operating.RUNNING
+            ):
+                self.state, self._scored_from = Operating.IDLE, end
+        elif self.state in (Operating.IDLE, Operating.DEAD):
+            settle = self.settle_samples if self.state is Operating.IDLE else 0
+            self.state, self._scored_from = Operating.SETTLING, start + settle
+        elif self.state is Operating.SETTLING and end >= self._scored_from:
+            self.state = Operating.RUNNING
+        return self.state
+
+    def may_score(self, window_start: int) -> bool:
+        """Whether a window that begins at this sample lies wholly in settled running."""
+        return self.state is Operating.RUNNING and window_start >= self._scored_from

@@ -1,0 +1,99 @@
+"""THE path of one monitor on one screen: window > features > engine > score > decide.
+
+No threads, no I/O, no clock: what comes out depends on the samples that go in, however they are
+cut into blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_asd.audio import db_to_factor, level_dbfs
+from edge_asd.decide import Decider, Decision, Moment
+from edge_asd.embed import WindowEmbedder
+from edge_asd.operating import Operating, OperatingTracker, Slot, measure_slot
+from edge_asd.profile import Profile
+from edge_asd.records import Block, Scored, State, Window
+from edge_asd.window import Windower
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """One slot was heard: what the machine does, and what that changed."""
+
+    slot: Slot
+    operating: Operating
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """One window was complete: its score, or None where the machine did not run in all of it."""
+
+    scored: Scored | None
+    decision: Decision
+
+
+class Pipeline:
+    """From mono blocks at the bundle's rate to decisions; not thread-safe.
+
+    Args:
+        embedder: Features and networks of this stream.
+        profile: What the monitor learned.
+        decider: Its state machine.
+        settle_s: Nothing is scored so soon after the machine has started.
+    """
+
+    def __init__(
+        self, embedder: WindowEmbedder, profile: Profile, decider: Decider, settle_s: float
+    ) -> None:
+        manifest = embedder.manifest
+        self.rate, self.hop = manifest.sample_rate, manifest.hop_samples
+        self.embedder, self.profile, self.decider = embedder, profile, decider
+        self.gain_db = profile.gain_db
+        self.slotter = Windower(self.hop, self.hop, self.rate)
+        self.windower = Windower(
+            manifest.window_samples, self.hop, self.rate, db_to_factor(self.gain_db)
+        )
+        settle = round(settle_s * self.rate)
+        self.operating = OperatingTracker(profile.idle_rule, self.hop, settle)
+
+    def push(self, block: Block) -> list[Heard | Judged]:
+        """Take in audio and return, in order of time, all that followed from it."""
+        run = self.windower.run
+        slots, windows = self.slotter.push(block), self.windower.push(block)
+        if self.windower.run != run:
+            self.operating.reset()
+        # A slot that ends with or before a window comes first: whether the machine ran is known
+        # when the window is judged, and never from later audio.
+        ends = [(piece.start + self.hop, 0, piece) for piece in slots]
+        ends += [(piece.start + self.windower.length, 1, piece) for piece in windows]
+        ends.sort(key=lambda entry: entry[:2])
+        return [self._judge(piece) if kind else self._hear(piece) for _, kind, piece in ends]
+
+    def _hear(self, piece: Window) -> Heard:
+        slot = measure_slot(piece.samples)
+        operating = self.operating.update(slot, piece.start)
+        end = Moment((piece.start + self.hop) / self.rate, piece.captured_at + self.hop / self.rate)
+        decision = Decision()
+        if operating is Operating.IDLE:
+            decision = self.decider.set_state(State.IDLE, "", end)
+        elif operating is Operating.DEAD:
+            decision = self.decider.set_state(State.UNKNOWN, "microphone: digital silence", end)
+        return Heard(slot, operating, decision)
+
+    def _judge(self, window: Window) -> Judged:
+        if not self.operating.may_score(window.start):
+            return Judged(None, Decision())
+        views = self.embedder.embed(window)  # features > engine
+        fused = self.profile.detector.score(views)
+        scored = Scored(
+            start=window.start,
+            end=window.start + len(window.samples),
+            captured_at=window.captured_at,
+            score=float(fused.scores[0]),
+            level_dbfs=level_dbfs(window.samples) - self.gain_db,
+            nearest=fused.nearest[0],
+            parts={name: float(values[0]) for name, values in fused.parts.items()},
+        )
+        return Judged(scored, self.decider.scored(scored, self.rate))

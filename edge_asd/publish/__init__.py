@@ -1,0 +1,1 @@
+"""Where events and telemetry go: the durable outbox, MQTT, JSON lines."""

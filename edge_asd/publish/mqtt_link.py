@@ -1,0 +1,259 @@
+"""One connection to a broker, from CONNECT to its end; never used again after that.
+
+A fresh paho client for each connection, driven from one thread through its interface for external
+event loops: paho keeps nothing that a later connection could send a second time, and there is no
+thread of paho's to race with.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from paho.mqtt.client import MQTT_ERR_SUCCESS, Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge_asd.publish.mqtt_settings import MqttSettings
+
+OFFLINE = b"offline"
+
+_UNSUPPORTED_VERSION = 0x84
+_STEP_S = 0.5
+
+
+class Protocol(str, Enum):
+    """Version of MQTT."""
+
+    V5 = "5"
+    V3_1_1 = "3.1.1"
+
+
+class Opening(str, Enum):
+    """How an attempt to connect ended; the values are labels of the metric."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    """The broker answered no."""
+    UNREACHABLE = "unreachable"
+    """No connection, no encryption, or closed without an answer."""
+    SILENT = "silent"
+    """The broker took the connection and said nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Result of ``Link.open``."""
+
+    result: Opening
+    text: str = ""
+    """Why not, for the operator."""
+    try_older: bool = False
+    """It may be the version of the protocol that the broker cannot take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """A PUBACK."""
+
+    mid: int
+    code: int
+    """Reason code; always 0 with MQTT 3.1.1, which cannot refuse."""
+    text: str
+
+
+class Link:
+    """One connection; used by one thread.
+
+    Args:
+        settings: The broker.
+        will_topic: Where the broker says ``offline`` should this process vanish.
+        protocol: Version to speak.
+        timeout_s: For the connection, the encryption and the answer, each.
+        will_delay_s: How long the broker keeps the will back (MQTT 5).
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        will_topic: str,
+        protocol: Protocol,
+        *,
+        timeout_s: float,
+        will_delay_s: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.protocol = protocol
+        self.down: str | None = None
+        """Why the connection ended; None while it lasts."""
+        self.receive_maximum = 65535
+        """Unacknowledged messages that the broker accepts."""
+        self._settings = settings
+        self._timeout_s = timeout_s
+        self._will_delay_s = will_delay_s
+        self._clock = clock
+        self._connack: ReasonCode | None = None
+        self._acks: list[Ack] = []
+        self._client = self._make_client(will_topic)
+
+    def open(self, wake: socket.socket, go_on: Callable[[], bool]) -> Opened:
+        """Connect and wait for the broker's answer.
+
+        Args:
+            wake: Readable when the thread should look up.
+            go_on: Asked now and then; False gives up.
+        """
+        address = self._settings.address
+        try:
+            self._connect()
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            text = str(error) or type(error).__name__
+            return Opened(Opening.UNREACHABLE, f"cannot connect to {address}: {text}")
+        deadline = self._clock() + self._timeout_s
+        while self._connack is None and self.down is None:
+            if not go_on() or self._clock() > deadline:
+                self.abort("no answer")
+                text = f"{address} takes the connection but does not answer as a broker"
+                return Opened(Opening.SILENT, text)
+            self.step(wake, _STEP_S)
+        if self._connack is None:
+            text = f"{address} closed the connection without an answer"
+            return Opened(Opening.UNREACHABLE, text, try_older=True)
+        if self._connack.is_failure:
+            self.abort("refused")
+            text = f"{address} refused the connection: {self._connack}"
+            older = self._connack.value == _UNSUPPORTED_VERSION
+            return Opened(Opening.REFUSED, text, try_older=older)
+        return Opened(Opening.ACCEPTED)
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int | None:
+        """Hand over a message; only for an open connection.
+
+        Returns:
+            Its number, which the ``Ack`` of QoS 1 repeats; None when the connection just ended.
+        """
+        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        if info.rc != MQTT_ERR_SUCCESS:
+            self.abort(f"publish failed: {info.rc}")
+            return None
+        return info.mid
+
+    @property
+    def congested(self) -> bool:
+        """Whether earlier messages still wait to be written to the socket."""
+        return self._client.want_write()
+
+    def step(self, wake: socket.socket, timeout_s: float) -> None:
+        """Read, write and keep alive; returns when something happened or the time is over."""
+        sock = self._client.socket()
+        if sock is None:
+            self.down = self.down or "connection lost"
+            return
+        poller = select.poll()
+        poller.register(wake, select.POLLIN)
+        writing = select.POLLOUT if self._client.want_write() else 0
+        poller.register(sock, select.POLLIN | writing)
+        # What the encryption layer has read already never shows up in a poll.
+        buffered = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        ready = dict(poller.poll(0 if buffered else timeout_s * 1000))
+        if wake.fileno() in ready:
+            wake.recv(4096)
+        events = ready.get(sock.fileno(), 0)
+        try:
+            if buffered or events & ~select.POLLOUT:
+                self._client.loop_read()
+            if events & select.POLLOUT:
+                self._client.loop_write()
+            self._client.loop_misc()
+        except Exception as error:  # noqa: BLE001 - whatever the parser makes of hostile bytes
+            self.abort(f"protocol error: {type(error).__name__}: {error}")
+        if self._client.socket() is None:
+            self.down = self.down or "connection lost"
+
+    def take_acks(self) -> list[Ack]:
+        """What the broker acknowledged since the last call."""
+        acks, self._acks = self._acks, []
+        return acks
+
+    def close(self, wake: socket.socket) -> None:
+        """Say goodbye; the broker then discards the will."""
+        self._client.disconnect()
+        deadline = self._clock() + 1.0
+        while self._client.socket() is not None and self._clock() < deadline:
+            self.step(wake, 0.1)
+        self.abort("closed")
+
+    def abort(self, why: str) -> None:
+        """Cut the connection without a goodbye; the broker then publishes the will."""
+        self.down = self.down or why
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+            self._client.loop_read()  # paho notices and cleans up behind itself
+
+    def _connect(self) -> None:
+        settings = self._settings
+        if self.protocol is Protocol.V5:
+            # The will waits only as long as the session lives.
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = self._will_delay_s
+            self._client.connect(
+                settings.host,
+                settings.port,
+                settings.keepalive_s,
+                clean_start=True,
+                properties=properties,
+            )
+        else:
+            self._client.connect(settings.host, settings.port, settings.keepalive_s)
+
+    def _make_client(self, will_topic: str) -> Client:
+        settings = self._settings
+        v5 = self.protocol is Protocol.V5
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.client_id,
+            clean_session=None if v5 else True,
+            protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = self._timeout_s
+        if settings.username is not None:
+            client.username_pw_set(settings.username, settings.password)
+        if settings.tls is not None:
+            client.tls_set_context(settings.tls)
+        properties = None
+        if v5:
+            properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+            properties.WillDelayInterval = self._will_delay_s
+        client.will_set(will_topic, OFFLINE, qos=1, retain=True, properties=properties)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        return client
+
+    def _on_connect(
+        self, _client: Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Any
+    ) -> None:
+        self._connack = reason
+        self.receive_maximum = getattr(properties, "ReceiveMaximum", 65535)
+
+    def _on_disconnect(
+        self, _client: Client, _data: Any, flags: Any, reason: ReasonCode, _properties: Any
+    ) -> None:
+        who = "the broker ended it" if flags.is_disconnect_packet_from_server else "lost"
+        self.down = self.down or f"{who}: {reason}"
+
+    def _on_publish(
+        self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any
+    ) -> None:
+        self._acks.append(Ack(mid, reason.value, str(reason)))

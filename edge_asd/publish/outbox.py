@@ -1,0 +1,247 @@
+"""Messages that must reach the broker, in order, until it says that it has them.
+
+Promise: at least once, in order per topic, bounded by size and age. On overflow the oldest report
+goes first, then the oldest ``update`` of an alert; ``new`` and ``end`` go only when they alone
+exceed the bound. Every loss is counted, logged and returned.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from edge_asd.errors import ConfigError
+from edge_asd.publish.database import Database, restamp
+
+logger = logging.getLogger(__name__)
+
+
+class RowClass(str, Enum):
+    """What a row is worth when space runs out."""
+
+    EVENT_NEW = "event_new"
+    EVENT_UPDATE = "event_update"
+    EVENT_END = "event_end"
+    REPORT = "report"
+
+
+class DropReason(str, Enum):
+    """Why a row was given up."""
+
+    SIZE = "size"
+    AGE = "age"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is handed in; published with QoS 1, because an outbox needs an answer."""
+
+    topic: str
+    payload: bytes
+    row_class: RowClass
+    monitor: str
+    seq: int
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A message that waits."""
+
+    id: int
+    """Grows with every message."""
+    message: Message
+    created_at: float
+    """Wall time, seconds since 1970 UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Rows that were given up."""
+
+    row_class: RowClass
+    reason: DropReason
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How full the outbox is."""
+
+    messages: int
+    bytes: int
+    oldest_at: float | None
+    """Wall time of the oldest row; None when empty."""
+
+
+# In this order rows are given up; within a group the oldest first.
+_VICTIMS = (
+    (RowClass.REPORT,),
+    (RowClass.EVENT_UPDATE,),
+    (RowClass.EVENT_NEW, RowClass.EVENT_END),
+)
+
+
+class Outbox:
+    """The queue of one database; safe to use from every thread.
+
+    Args:
+        database: Where the rows lie.
+        max_bytes: Bound on topics and payloads together.
+        max_age_s: Rows older than this are given up.
+        clock: Wall time, seconds since 1970 UTC.
+
+    Raises:
+        ConfigError: A bound is not positive.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        max_bytes: int = 64 * 2**20,
+        max_age_s: float = 30 * 86400.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if max_bytes <= 0 or max_age_s <= 0:
+            raise ConfigError(
+                f"outbox bounds must be positive, got {max_bytes} bytes and {max_age_s} s"
+            )
+        self.max_bytes = max_bytes
+        self.max_age_s = max_age_s
+        self.on_put: Callable[[], None] = _nothing
+        """Called after a row was committed, by the thread that put it."""
+        self._database = database
+        self._clock = clock
+
+    def put(self, message: Message) -> tuple[Dropped, ...]:
+        """Store a message.
+
+        Returns:
+            What had to be given up for it, itself included.
+
+        Raises:
+            StorageError: It could not be stored.
+        """
+        dropped = self._database.write(lambda connection: self.insert(connection, message))
+        self.announce(dropped)
+        return dropped
+
+    def insert(self, connection: sqlite3.Connection, message: Message) -> tuple[Dropped, ...]:
+        """Store a message within the caller's transaction; ``announce`` must follow its commit."""
+        now_s = self._clock()
+        connection.execute(
+            "INSERT INTO outbox (topic, payload, retain, class, monitor, seq, created_at,"
+            " bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                message.topic,
+                message.payload,
+                int(message.retain),
+                message.row_class.value,
+                message.monitor,
+                message.seq,
+                now_s,
+                len(message.topic.encode()) + len(message.payload),
+            ),
+        )
+        restamp(connection, "outbox", "created_at", now_s)
+        losses: Counter[tuple[RowClass, DropReason]] = Counter()
+        too_old = connection.execute(
+            "SELECT id, class FROM outbox WHERE created_at < ?", (now_s - self.max_age_s,)
+        ).fetchall()
+        _drop(connection, too_old, DropReason.AGE, losses)
+        _drop(connection, list(self._over_size(connection)), DropReason.SIZE, losses)
+        return tuple(Dropped(c, reason, count) for (c, reason), count in losses.items())
+
+    def announce(self, dropped: Iterable[Dropped]) -> None:
+        """Log losses and wake whoever empties the outbox."""
+        for loss in dropped:
+            logger.error(
+                "outbox overflow, messages given up class=%s reason=%s count=%d",
+                loss.row_class.value,
+                loss.reason.value,
+                loss.count,
+            )
+        self.on_put()
+
+    def head(self, limit: int, *, skip_topics: Iterable[str] = ()) -> list[Row]:
+        """Oldest rows first, leaving out some topics.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        skipped = tuple(skip_topics)
+        marks = ", ".join("?" * len(skipped))
+        query = (
+            "SELECT id, topic, payload, retain, class, monitor, seq, created_at FROM outbox"  # noqa: S608 - only marks are inserted
+            f" WHERE topic NOT IN ({marks}) ORDER BY id LIMIT ?"
+        )
+        rows = self._database.read(lambda c: c.execute(query, (*skipped, limit)).fetchall())
+        return [
+            Row(
+                id=number,
+                message=Message(
+                    topic=topic,
+                    payload=payload,
+                    row_class=RowClass(row_class),
+                    monitor=monitor,
+                    seq=seq,
+                    retain=bool(retain),
+                ),
+                created_at=created_at,
+            )
+            for number, topic, payload, retain, row_class, monitor, seq, created_at in rows
+        ]
+
+    def ack(self, *ids: int) -> None:
+        """Delete rows that the broker has; an unknown id is fine.
+
+        Raises:
+            StorageError: They could not be deleted and will be sent again.
+        """
+        self._database.write(
+            lambda c: c.executemany("DELETE FROM outbox WHERE id = ?", [(i,) for i in ids])
+        )
+
+    def stats(self) -> Stats:
+        """Count what waits.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        query = "SELECT COUNT(*), COALESCE(SUM(bytes), 0), MIN(created_at) FROM outbox"
+        return Stats(*self._database.read(lambda c: c.execute(query).fetchone()))
+
+    def _over_size(self, connection: sqlite3.Connection) -> Iterator[tuple[int, str]]:
+        """Rows to give up until the rest fits, the least valuable first."""
+        (total,) = connection.execute("SELECT COALESCE(SUM(bytes), 0) FROM outbox").fetchone()
+        excess = total - self.max_bytes
+        for group in _VICTIMS:
+            if excess <= 0:
+                return
+            marks = ", ".join("?" * len(group))
+            query = f"SELECT id, class, bytes FROM outbox WHERE class IN ({marks}) ORDER BY id"  # noqa: S608 - only marks are inserted
+            for number, row_class, size in connection.execute(query, [c.value for c in group]):
+                if excess <= 0:
+                    return
+                excess -= size
+                yield number, row_class
+
+
+def _drop(
+    connection: sqlite3.Connection,
+    rows: list[tuple[int, str]],
+    reason: DropReason,
+    losses: Counter[tuple[RowClass, DropReason]],
+) -> None:
+    connection.executemany("DELETE FROM outbox WHERE id = ?", [(number,) for number, _ in rows])
+    losses.update((RowClass(row_class), reason) for _, row_class in rows)
+
+
+def _nothing() -> None:
+    """Nobody empties the outbox."""

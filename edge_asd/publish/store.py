@@ -1,0 +1,194 @@
+"""Every step of every alert, kept in the state directory, and handed to the outbox with it.
+
+The row of the event, the counter of its monitor, the alert that is open and the row of the outbox
+are one transaction: an event that was recorded is delivered, whatever dies in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_asd.clock import rfc3339
+from edge_asd.errors import StorageError
+from edge_asd.publish.database import Database, restamp
+from edge_asd.publish.messages import EventMessage
+from edge_asd.publish.outbox import Dropped, Message, Outbox, RowClass
+from edge_asd.records import EventType
+
+FILE_NAME = "events.db"
+_PRUNE_EVERY_S = 3600.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event that is on the disk."""
+
+    message: EventMessage
+    """With its sequence number."""
+    dropped: tuple[Dropped, ...]
+    """What the outbox had to give up for it."""
+
+
+class EventStore:
+    """Events of all monitors; safe to use from every thread.
+
+    Args:
+        directory: The state directory.
+        max_bytes: Bound of the outbox.
+        max_age_s: Age at which the outbox gives a row up.
+        keep_s: Age at which an event is forgotten.
+        keep_events: Steps of alerts kept at most; the oldest are forgotten first.
+        clock: Wall time, seconds since 1970 UTC.
+        read_only: For commands that look while a daemon runs.
+
+    Raises:
+        StorageError: The file cannot be opened, or a newer version wrote it.
+        ConfigError: A bound is not positive.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        max_bytes: int = 64 * 2**20,
+        max_age_s: float = 30 * 86400.0,
+        keep_s: float = 400 * 86400.0,
+        keep_events: int = 100_000,
+        clock: Callable[[], float] = time.time,
+        read_only: bool = False,
+    ) -> None:
+        self._clock = clock
+        self._keep_s = keep_s
+        self._keep_events = keep_events
+        self._database = Database(directory / FILE_NAME, clock=clock, read_only=read_only)
+        self.outbox = Outbox(self._database, max_bytes=max_bytes, max_age_s=max_age_s, clock=clock)
+        self._prune_at = clock()
+
+    @property
+    def moved_aside(self) -> Path | None:
+        """Where a damaged file went during this run; worth a health warning."""
+        return self._database.moved_aside
+
+    def record(self, message: EventMessage, *, monitor: str, topic: str | None) -> Recorded:
+        """Store a step of an alert and queue it for delivery, both or neither.
+
+        Args:
+            message: The step; its ``seq`` is given here.
+            monitor: Name of the monitor.
+            topic: Where it will be published; None without MQTT.
+
+        Raises:
+            StorageError: Nothing was stored.
+        """
+        recorded = self._database.write(lambda c: self._record(c, message, monitor, topic))
+        if topic is not None:
+            self.outbox.announce(recorded.dropped)
+        if abs(self._clock() - self._prune_at) >= _PRUNE_EVERY_S:
+            try:
+                self.prune()
+            except StorageError as error:  # the event itself is safe
+                logger.warning("old events not pruned error=%s", error)
+        return recorded
+
+    def open_event(self, monitor: str) -> EventMessage | None:
+        """The last step of the alert that was going on, so that a restart goes on with its id.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        query = "SELECT open_event FROM monitors WHERE name = ?"
+        row = self._database.read(lambda c: c.execute(query, (monitor,)).fetchone())
+        return None if row is None or row[0] is None else self._parsed(row[0])
+
+    def events(self, since: float | None = None, limit: int | None = None) -> list[EventMessage]:
+        """Read steps of alerts in the order they were recorded.
+
+        Args:
+            since: Wall time; earlier steps are left out.
+            limit: At most this many, the newest.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        query = (
+            "SELECT payload FROM (SELECT id, payload FROM events WHERE updated_at >= ?"
+            " ORDER BY id DESC LIMIT ?) ORDER BY id"
+        )
+        bounds = ("" if since is None else rfc3339(since), -1 if limit is None else limit)
+        rows = self._database.read(lambda c: c.execute(query, bounds).fetchall())
+        return [self._parsed(payload) for (payload,) in rows]
+
+    def prune(self) -> int:
+        """Forget what is older or more than is kept; ``record`` calls it now and then.
+
+        Returns:
+            How many steps were forgotten.
+
+        Raises:
+            StorageError: Nothing was deleted.
+        """
+        now_s = self._clock()
+        self._prune_at = now_s
+
+        def delete(connection: sqlite3.Connection) -> int:
+            restamp(connection, "events", "recorded_at", now_s)
+            return connection.execute(
+                "DELETE FROM events WHERE recorded_at < ? OR id <="
+                " (SELECT MAX(id) FROM events) - ?",
+                (now_s - self._keep_s, self._keep_events),
+            ).rowcount
+
+        return self._database.write(delete)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._database.close()
+
+    def _record(
+        self,
+        connection: sqlite3.Connection,
+        message: EventMessage,
+        monitor: str,
+        topic: str | None,
+    ) -> Recorded:
+        connection.execute(
+            "INSERT INTO monitors (name, seq) VALUES (?, 1)"
+            " ON CONFLICT (name) DO UPDATE SET seq = seq + 1",
+            (monitor,),
+        )
+        (seq,) = connection.execute(
+            "SELECT seq FROM monitors WHERE name = ?", (monitor,)
+        ).fetchone()
+        final = message.model_copy(update={"seq": seq})
+        payload = final.to_json()
+        ended = final.type is EventType.END
+        connection.execute(
+            "UPDATE monitors SET open_event = ? WHERE name = ?",
+            (None if ended else payload.decode(), monitor),
+        )
+        connection.execute(
+            "INSERT INTO events (monitor, seq, updated_at, recorded_at, payload)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (monitor, seq, final.updated_at, self._clock(), payload.decode()),
+        )
+        if topic is None:
+            return Recorded(final, ())
+        row_class = RowClass(f"event_{final.type.value}")
+        outgoing = Message(topic, payload, row_class, monitor=monitor, seq=seq)
+        return Recorded(final, self.outbox.insert(connection, outgoing))
+
+    def _parsed(self, payload: str) -> EventMessage:
+        try:
+            return EventMessage.model_validate_json(payload)
+        except ValueError as error:
+            raise StorageError(
+                f"{self._database.path}: an event in it cannot be read: upgrade edge-asd, or move "
+                "the file away to start afresh"
+            ) from error

@@ -1,0 +1,67 @@
+"""Names of the MQTT topics: the one place that spells them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+_MAX_SEGMENT = 64
+_SEGMENT = re.compile(r"[a-z0-9_-]{1,64}")
+
+
+def topic_segment(text: str) -> str:
+    """Make one topic segment of any name.
+
+    The same name always gives the same segment, and a segment stays itself. Two names may share a
+    segment (``Pump 1`` and ``pump-1``); names that are segments already, as those of monitors,
+    never do.
+
+    Args:
+        text: Name of a device or a monitor.
+
+    Returns:
+        1 to 64 characters of ``[a-z0-9_-]``.
+
+    >>> topic_segment("Presse Süd / 3")
+    'presse-sud-3'
+    """
+    if _SEGMENT.fullmatch(text):
+        return text
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    segment = re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")[:_MAX_SEGMENT].strip("-")
+    # A name in another script leaves nothing: a digest keeps it apart from the next one.
+    return segment or "n" + hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Topics:
+    """Topics of one device.
+
+    Args:
+        device: Its name; sanitised here and nowhere else.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.base = f"edge-asd/{topic_segment(device)}"
+        self.status = f"{self.base}/status"
+        self.info = f"{self.base}/info"
+        self.health = f"{self.base}/health"
+
+    def event(self, monitor: str) -> str:
+        """Life-cycle of alerts; never retained."""
+        return self._of(monitor, "event")
+
+    def state(self, monitor: str) -> str:
+        """Current state, retained."""
+        return self._of(monitor, "state")
+
+    def alarm(self, monitor: str) -> str:
+        """``ON`` or ``OFF`` for the simplest subscriber, retained."""
+        return self._of(monitor, "alarm")
+
+    def score(self, monitor: str) -> str:
+        """Scores, QoS 0, not retained."""
+        return self._of(monitor, "score")
+
+    def _of(self, monitor: str, leaf: str) -> str:
+        return f"{self.base}/{topic_segment(monitor)}/{leaf}"

@@ -1,0 +1,207 @@
+"""The scorers a bundle names, standardised by held-out normal scores and fused to one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_asd import manifest as schema
+from edge_asd.errors import ScorerError
+from edge_asd.protocols import Scorer
+from edge_asd.records import FloatArray
+from edge_asd.score.centres import CentreScorer
+from edge_asd.score.level import LevelScorer
+from edge_asd.score.neighbours import NeighbourScorer
+from edge_asd.score.views import Views
+
+_MIN_SCALE = 1e-6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fused:
+    """Scores of B windows."""
+
+    scores: FloatArray
+    """(B,) fused; higher is more anomalous."""
+    parts: Mapping[str, FloatArray]
+    """(B,) standardised score of every scorer, by id."""
+    nearest: Sequence[str]
+    """For every window the scorer that contributed most and its nearest reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """What makes scores of one scorer comparable to another's: (score - shift) / scale."""
+
+    shift: float
+    scale: float
+
+
+class Detector:
+    """Fitted scorers with their standardisation; see ``fit_detector``."""
+
+    def __init__(
+        self,
+        specs: Sequence[schema.ScorerSpec],
+        fusion: str,
+        scorers: Mapping[str, Scorer],
+        standards: Mapping[str, Standard],
+    ) -> None:
+        self.specs = tuple(specs)
+        self.fusion = fusion
+        self.scorers = dict(scorers)
+        self.standards = dict(standards)
+
+    def score(self, views: Views) -> Fused:
+        """Score B windows."""
+        parts = {}
+        for name, raw in raw_scores(self.specs, self.scorers, views).items():
+            standard = self.standards[name]
+            parts[name] = np.asarray((raw - standard.shift) / standard.scale, dtype=np.float32)
+        stacked = np.stack(list(parts.values()))  # (scorers, B)
+        fused = stacked.mean(axis=0) if self.fusion == "mean" else stacked.max(axis=0)
+        leading = stacked.argmax(axis=0)
+        nearest = []
+        for index, which in enumerate(leading):
+            spec = self.specs[int(which)]
+            one = views.take(np.asarray([index]))
+            nearest.append(f"{spec.id}:{self.scorers[spec.id].nearest(_seen(spec, one))[0]}")
+        return Fused(np.asarray(fused, dtype=np.float32), parts, nearest)
+
+    def state(self) -> dict[str, FloatArray]:
+        """Arrays of every scorer, by ``scorer/array``."""
+        return {
+            f"{name}/{key}": array
+            for name, scorer in self.scorers.items()
+            for key, array in scorer.state().items()
+        }
+
+    @classmethod
+    def from_state(
+        cls,
+        manifest: schema.Manifest,
+        state: Mapping[str, FloatArray],
+        standards: Mapping[str, Standard],
+    ) -> Detector:
+        """Restore a detector of this bundle.
+
+        Raises:
+            ScorerError: Arrays or standardisation of a scorer are missing.
+        """
+        scorers = {}
+        for spec in manifest.scorers:
+            prefix = f"{spec.id}/"
+            arrays = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+            try:
+                scorers[spec.id] = _restore(spec, arrays)
+            except KeyError as error:
+                raise ScorerError(f"scorer {spec.id}: {error} is missing; enrol again") from error
+            if spec.id not in standards:
+                raise ScorerError(f"scorer {spec.id}: not standardised; enrol again")
+        return cls(manifest.scorers, manifest.fusion, scorers, standards)
+
+
+def fit_detector(
+    manifest: schema.Manifest,
+    source: Views,
+    target: Views | None,
+    standards: Mapping[str, Standard],
+    rng: np.random.Generator,
+) -> Detector:
+    """Learn every scorer's references from all normal windows.
+
+    Args:
+        manifest: Names the scorers and their fusion.
+        source: Enrolled windows.
+        target: Windows that an operator confirmed as normal later.
+        standards: From ``cross_fit``.
+        rng: Source of the k-means starts.
+    """
+    scorers = {spec.id: _fit(spec, source, target, rng) for spec in manifest.scorers}
+    return Detector(manifest.scorers, manifest.fusion, scorers, standards)
+
+
+def cross_fit(
+    manifest: schema.Manifest,
+    source: Views,
+    folds: NDArray[np.intp],
+    excluded: Sequence[NDArray[np.bool_]],
+    seed: int,
+) -> tuple[dict[str, Standard], FloatArray]:
+    """Score every window against references learned without its fold.
+
+    Args:
+        manifest: Names the scorers and their fusion.
+        source: N normal windows.
+        folds: Fold of every window, (N,), 0 … F-1.
+        excluded: For every fold the windows (N,) its references may not see: its own, and all that
+            share audio with them.
+        seed: Of the k-means starts.
+
+    Returns:
+        The standardisation of every scorer, and the fused held-out scores (N,).
+
+    Raises:
+        ScorerError: A fold leaves nothing to learn from.
+    """
+    raw = {spec.id: np.empty(len(source), np.float32) for spec in manifest.scorers}
+    for fold, hidden in enumerate(excluded):
+        held = np.flatnonzero(folds == fold)
+        visible = source.take(~hidden)
+        if not len(visible):
+            raise ScorerError("too little normal audio: nothing is left to compare a part with")
+        rng = np.random.default_rng([seed, fold])
+        scorers = {spec.id: _fit(spec, visible, None, rng) for spec in manifest.scorers}
+        for name, scores in raw_scores(manifest.scorers, scorers, source.take(held)).items():
+            raw[name][held] = scores
+    standards = {spec.id: _standard(spec, raw[spec.id]) for spec in manifest.scorers}
+    parts = [(raw[name] - s.shift) / s.scale for name, s in standards.items()]
+    fused = np.mean(parts, axis=0) if manifest.fusion == "mean" else np.max(parts, axis=0)
+    return standards, np.asarray(fused, dtype=np.float32)
+
+
+def raw_scores(
+    specs: Sequence[schema.ScorerSpec], scorers: Mapping[str, Scorer], views: Views
+) -> dict[str, FloatArray]:
+    """Scores of every scorer as it gives them, (B,) by id."""
+    return {spec.id: scorers[spec.id].score(_seen(spec, views)) for spec in specs}
+
+
+def _seen(spec: schema.ScorerSpec, views: Views) -> FloatArray:
+    """The view of the windows that a scorer reads."""
+    if isinstance(spec, schema.EmbeddingScorer):
+        return views.embeddings[spec.network]
+    if isinstance(spec, schema.FeatureScorer):
+        return views.features[spec.id]
+    return views.levels_dbfs
+
+
+def _fit(
+    spec: schema.ScorerSpec, source: Views, target: Views | None, rng: np.random.Generator
+) -> Scorer:
+    seen = _seen(spec, source)
+    confirmed = None if target is None else _seen(spec, target)
+    if isinstance(spec, schema.EmbeddingScorer):
+        return CentreScorer.fit(seen, confirmed, spec.clusters, rng)
+    if isinstance(spec, schema.FeatureScorer):
+        return NeighbourScorer.fit(seen, confirmed, spec.neighbours, rng)
+    return LevelScorer.fit(seen, confirmed)
+
+
+def _restore(spec: schema.ScorerSpec, state: Mapping[str, FloatArray]) -> Scorer:
+    if isinstance(spec, schema.EmbeddingScorer):
+        return CentreScorer.from_state(state)
+    if isinstance(spec, schema.FeatureScorer):
+        return NeighbourScorer.from_state(state)
+    return LevelScorer.from_state(state)
+
+
+def _standard(spec: schema.ScorerSpec, held_out: FloatArray) -> Standard:
+    if isinstance(spec, schema.LevelScorer):
+        # Held-out levels of a steady machine differ by hundredths of a decibel: its own spread
+        # would turn any breath of wind into many standard deviations.
+        return Standard(0.0, spec.spread_db)
+    return Standard(float(held_out.mean()), max(float(held_out.std()), _MIN_SCALE))

@@ -1,0 +1,51 @@
+"""How far a window's level lies from the levels heard at enrolment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from edge_asd.errors import ScorerError
+from edge_asd.records import FloatArray
+
+
+class LevelScorer:
+    """Decibels to the nearest enrolled level; a spectrum distance alone dilutes a change of level.
+
+    Args:
+        levels_dbfs: Enrolled levels after gain, (N,) float32, in any order.
+    """
+
+    def __init__(self, levels_dbfs: FloatArray) -> None:
+        if levels_dbfs.ndim != 1 or not len(levels_dbfs):
+            raise ScorerError(f"levels of shape {levels_dbfs.shape}; (N,) with N >= 1 needed")
+        self.levels_dbfs = np.sort(levels_dbfs)
+
+    @classmethod
+    def fit(cls, source: FloatArray, target: FloatArray | None) -> LevelScorer:
+        """Keep the levels (N,) of enrolled and of confirmed windows."""
+        return cls(source if target is None else np.concatenate([source, target]))
+
+    def score(self, levels_dbfs: FloatArray) -> FloatArray:
+        """Score levels, (B,) -> (B,) in dB, at least 0."""
+        reference = self.levels_dbfs[self.nearest(levels_dbfs)]
+        return np.asarray(np.abs(levels_dbfs - reference), dtype=np.float32)
+
+    def nearest(self, levels_dbfs: FloatArray) -> list[int]:
+        """Enrolled level nearest to each, (B,) -> B indices into the sorted levels."""
+        above = np.searchsorted(self.levels_dbfs, levels_dbfs).clip(0, len(self.levels_dbfs) - 1)
+        below = (above - 1).clip(0)
+        nearer_below = np.abs(levels_dbfs - self.levels_dbfs[below]) <= np.abs(
+            levels_dbfs - self.levels_dbfs[above]
+        )
+        return [int(index) for index in np.where(nearer_below, below, above)]
+
+    def state(self) -> dict[str, FloatArray]:
+        """What was fitted."""
+        return {"levels_dbfs": self.levels_dbfs}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, FloatArray]) -> LevelScorer:
+        """Restore what ``state`` gave."""
+        return cls(state["levels_dbfs"])
