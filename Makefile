@@ -11,7 +11,8 @@ TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
 # The device's tests run where torch is not installed, so that the device cannot come to need it.
 # What needs torch stays in these folders.
 TRAIN_TESTS := $(wildcard tests/train tests/parity)
-TEST_TOOLS := pytest pytest-timeout hypothesis
+# onnx is what the tests build their tiny bundle with; the device itself does without.
+TEST_TOOLS := pytest pytest-timeout hypothesis onnx
 
 PYTHON_PATHS := $(wildcard edge_asd train tests tools benchmarks)
 

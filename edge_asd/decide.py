@@ -126,7 +126,7 @@ class Decider:
         event = None
         if state is State.IDLE:
             self._recent.clear()
-            event = self._end(now, "machine idle") if self.event else None
+            event = self._end(now, "machine idle", state) if self.event else None
         return Decision(self._enter(state, reason, now), event)
 
     def gap(self, windows: int) -> None:
@@ -135,8 +135,9 @@ class Decider:
             self.event = replace(self.event, windows_gapped=self.event.windows_gapped + windows)
 
     def finish(self, reason: str, now: Moment) -> Decision:
-        """The stream is over: an open alert ends."""
-        return Decision(event=self._end(now, reason) if self.event else None)
+        """The stream is over: an open alert ends, and nothing is known any more."""
+        event = self._end(now, reason, State.UNKNOWN) if self.event else None
+        return Decision(self._enter(State.UNKNOWN, reason, now), event)
 
     def _while_quiet(self, now: Moment, statistic: float, scored: Scored) -> Decision:
         if statistic < self.thresholds.warning:
@@ -176,7 +177,7 @@ class Decider:
         elif self._low_since_s is None:
             self._low_since_s = now.at_s
         if self._low_since_s is not None and now.at_s - self._low_since_s >= self.rules.clear_s:
-            event = self._end(now, "score back to normal", statistic)
+            event = self._end(now, "score back to normal", State.NORMAL, statistic)
             return Decision(self._enter(State.NORMAL, "", now), event, statistic)
         severity = self.event.severity
         if self._severity(statistic) is Severity.ALARM:
@@ -206,13 +207,13 @@ class Decider:
             self._event_from_s = now.at_s - event.duration_s
         return replace(event, updated_at=now.captured_at, duration_s=now.at_s - self._event_from_s)
 
-    def _end(self, now: Moment, reason: str, statistic: float | None = None) -> Event:
+    def _end(self, now: Moment, reason: str, state: State, statistic: float | None = None) -> Event:
         if self.event is None:
             raise RuntimeError("no alert is open")
         ended = replace(
             self._timed(self.event, now),
             type=EventType.END,
-            state=State.IDLE if reason == "machine idle" else State.NORMAL,
+            state=state,
             score=self.event.score if statistic is None else statistic,
             ended_at=now.captured_at,
             reason=reason,

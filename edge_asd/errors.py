@@ -9,6 +9,7 @@
     ├── ProfileError    65    a profile is damaged or belongs to another bundle
     ├── ScorerError     65    a scorer cannot be fitted or applied
     ├── CaptureError    69    a sound source cannot be opened or read
+    │   └── StallError        it delivered nothing for too long
     ├── EngineError     69    an inference runtime failed
     ├── PublishError    69    a broker or sink cannot be reached
     ├── StorageError    69    the state directory cannot be written
@@ -64,6 +65,10 @@ class CaptureError(EdgeAsdError):
     """A sound source cannot be opened or read."""
 
     exit_code = 69
+
+
+class StallError(CaptureError):
+    """A sound source delivered nothing for too long."""
 
 
 class EngineError(EdgeAsdError):

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from edge_asd.capture.status import CaptureStatus
 from edge_asd.publish.messages import ModelRef
 from edge_asd.publish.outbox import Dropped, DropReason, RowClass, Stats
 from edge_asd.records import Severity, State
@@ -44,6 +45,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
         self._registry = registry
+        self._restarts_seen: dict[tuple[str, str], int] = {}
         self._init_process(version, revision)
         self._init_capture()
         self._init_scoring()
@@ -79,7 +81,7 @@ class Metrics:
 
     # Capture
 
-    def set_capture_up(self, monitor: str, up: bool) -> None:  # noqa: FBT001
+    def set_capture_up(self, monitor: str, *, up: bool) -> None:
         """Say whether audio arrives."""
         self._capture_up.labels(monitor).set(up)
 
@@ -97,9 +99,13 @@ class Metrics:
         """Count lost audio."""
         self._capture_lost.labels(monitor).inc(seconds)
 
-    def capture_restarted(self, monitor: str, reason: str) -> None:
-        """Count a restart of a source; ``reason`` is one of ``RESTART_REASONS``."""
-        self._capture_restarts.labels(monitor, reason).inc()
+    def set_capture_restarts(self, monitor: str, status: CaptureStatus) -> None:
+        """Bring the restarts of a source up to what it counted."""
+        for reason in RESTART_REASONS:
+            before = self._restarts_seen.get((monitor, reason), 0)
+            count = int(getattr(status, reason))
+            self._capture_restarts.labels(monitor, reason).inc(max(0, count - before))
+            self._restarts_seen[monitor, reason] = count
 
     # Scoring
 

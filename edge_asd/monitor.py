@@ -22,7 +22,7 @@ from edge_asd.config import AlertConfig, MonitorConfig
 from edge_asd.decide import Decider, Decision, Moment, Rules, Thresholds
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import NetworkSet
-from edge_asd.enrol import EnrolRequest
+from edge_asd.enrol import MIN_AUDIO_S, EnrolRequest
 from edge_asd.errors import ConfigError, StorageError
 from edge_asd.health import Health
 from edge_asd.manifest import Manifest
@@ -107,6 +107,8 @@ class Monitor:
         self.profile = profile
         self.learning = False
         """Audio is not needed while a profile is computed."""
+        self.given_up = False
+        """Baselining failed: it is not begun again by itself."""
         self.standing = Standing(State.UNKNOWN, "starting")
         self._networks, self._state_dir, self._report = networks, state_dir, report
         self._manifest = networks.bundle.manifest
@@ -117,6 +119,7 @@ class Monitor:
         self._pipeline: Pipeline | None = None
         self._recording: _Recording | None = None
         self._next_sample: int | None = None
+        self._queued_s = 0.0
         self._quiet = QuietBlocks(self._hop_s)
         if profile is not None:
             self._listen(profile, open_event)
@@ -124,8 +127,16 @@ class Monitor:
 
     # Audio
 
-    def push(self, block: Block, rate: int) -> bool:
-        """Take in audio; True when enough normal sound was recorded to learn from."""
+    def push(self, block: Block, rate: int, *, queued_s: float, dropped: bool) -> bool:
+        """Take in audio; True when enough normal sound was recorded to learn from.
+
+        Args:
+            block: As the source gave it.
+            rate: Its rate in hertz.
+            queued_s: Audio that still waits behind it.
+            dropped: Audio before it was dropped because the worker was late.
+        """
+        self._queued_s = queued_s
         finite = bool(np.isfinite(block.samples).all())
         mono = block.samples[:, min(self.config.channel, block.samples.shape[1] - 1)]
         end = block.captured_at + len(block.samples) / rate
@@ -133,7 +144,7 @@ class Monitor:
         self._report.metrics.captured(self.name, len(block.samples), at=end, level_dbfs=level)
         if block.overflowed:
             self._report.metrics.capture_overflowed(self.name)
-        self._count_gap(block, rate)
+        self._count_gap(block, rate, dropped=dropped)
         if not finite:
             self._unknown("microphone: samples are not numbers", block, rate)
             self._next_sample = None  # what follows is a new start
@@ -152,25 +163,24 @@ class Monitor:
             if self.standing.state is not State.BASELINING:
                 self._publish(Standing(State.UNKNOWN, reason))
             return
-        now = Moment(0.0, self._clock())
-        self._apply(self._pipeline.decider.set_state(State.UNKNOWN, reason, now))
+        at_s = self._pipeline.now.at_s  # the stream stands still, the wall clock does not
+        moment = Moment(at_s, self._clock())
+        self._apply(self._pipeline.decider.set_state(State.UNKNOWN, reason, moment))
 
     def finish(self) -> bool:
         """The source is spent. True when what was recorded is enough to learn from."""
         if self._recording is not None:
-            enough = self._recording.writer.written_s >= 60.0
+            enough = self._recording.writer.written_s >= MIN_AUDIO_S
             if not enough:
                 heard_s = self._recording.writer.written_s
                 reason = f"the source ended after {heard_s:.0f} s of baselining"
-                self._recording.writer.close()
-                self._recording = None
+                self.cancel_recording()
                 self._publish(Standing(State.UNKNOWN, reason))
             return enough
         if self._pipeline is not None:
             if self._resampler is not None:
                 self._run(self._resampler.flush())
-            end = self._pipeline.windower.end / self._manifest.sample_rate
-            self._apply(self._pipeline.decider.finish("source ended", Moment(end, self._clock())))
+            self._apply(self._pipeline.decider.finish("source ended", self._pipeline.now))
         return False
 
     # Learning
@@ -200,9 +210,16 @@ class Monitor:
         self._publish(Standing(State.BASELINING, "learning", progress=1.0))
         return writer.folder
 
+    def cancel_recording(self) -> None:
+        """Drop what was recorded: the profile comes from elsewhere."""
+        if self._recording is not None:
+            self._recording.writer.close()
+            self._recording = None
+
     def learned(self, profile: Profile) -> None:
         """Listen with a new profile."""
-        self.learning = False
+        self.learning, self.given_up = False, False
+        self._report.health.remove(f"enrolment/{self.name}")
         self._end_alert("enrolled again")
         self._listen(profile, None)
         self._publish(Standing(State.UNKNOWN, "starting"))
@@ -210,6 +227,7 @@ class Monitor:
     def learning_failed(self, reason: str) -> None:
         """Go on with the old profile, or say why there is none."""
         self.learning = False
+        self.given_up = self.profile is None
         logger.error("monitor=%s enrolment failed reason=%s", self.name, reason)
         self._report.health.set(f"enrolment/{self.name}", Health.CRITICAL, reason)
         if self.profile is None:
@@ -272,7 +290,9 @@ class Monitor:
             self._report.metrics.windows(self.name, "idle")
             return
         self._report.metrics.windows(self.name, "scored")
-        for stage, seconds in self._pipeline.embedder.spent_s.items():
+        spent_s = self._pipeline.embedder.spent_s
+        total_s = self._queued_s + sum(spent_s.values())
+        for stage, seconds in {**spent_s, "queue": self._queued_s, "total": total_s}.items():
             self._report.metrics.latency(stage, seconds)
         self._apply(judged.decision, judged.scored)
         self._report.score(self.name, judged.scored, self.standing.state, self.profile)
@@ -312,8 +332,7 @@ class Monitor:
 
     def _end_alert(self, reason: str) -> None:
         if self._pipeline is not None and self._pipeline.decider.event is not None:
-            end = self._pipeline.windower.end / self._manifest.sample_rate
-            self._apply(self._pipeline.decider.finish(reason, Moment(end, self._clock())))
+            self._apply(self._pipeline.decider.finish(reason, self._pipeline.now))
 
     def _collect(self, decision: Decision) -> None:
         """Keep what normal listening says about the threshold, while that is provisional."""
@@ -372,7 +391,7 @@ class Monitor:
             )
         return done >= 1.0
 
-    def _count_gap(self, block: Block, rate: int) -> None:
+    def _count_gap(self, block: Block, rate: int, *, dropped: bool) -> None:
         expected, self._next_sample = self._next_sample, block.start + len(block.samples)
         if expected is None or block.start == expected or self._pipeline is None:
             return
@@ -380,7 +399,7 @@ class Monitor:
         window_s = self._manifest.window_samples / self._manifest.sample_rate
         windows = round((lost_s + window_s) / self._hop_s)
         self._report.metrics.capture_lost(self.name, lost_s)
-        self._report.metrics.windows(self.name, "gapped", windows)
+        self._report.metrics.windows(self.name, "dropped" if dropped else "gapped", windows)
         self._pipeline.decider.gap(windows)
         self._quiet.interrupt()
 

@@ -58,6 +58,11 @@ class Pipeline:
         settle = round(settle_s * self.rate)
         self.operating = OperatingTracker(profile.idle_rule, self.hop, settle)
 
+    @property
+    def now(self) -> Moment:
+        """Where the stream is."""
+        return Moment(self.windower.end / self.rate, self.windower.end_captured_at)
+
     def push(self, block: Block) -> list[Heard | Judged]:
         """Take in audio and return, in order of time, all that followed from it."""
         run = self.windower.run

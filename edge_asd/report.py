@@ -170,6 +170,10 @@ class Reporter:
         if self._mqtt:
             self._mqtt.telemetry(self.topics.score(monitor), message.to_json())
 
+    def inference_failed(self) -> None:
+        """Count a failure of the runtime."""
+        self.metrics.inference_error(self._model.backend)
+
     def thresholds(self, monitor: str, profile: Profile) -> None:
         """Export the thresholds in force."""
         calibration = profile.calibration

@@ -46,8 +46,6 @@ class PieceWriter:
         self._file: soundfile.SoundFile | None = None
         self._next = 0  # stream index that continues the open piece
         self._end_of_piece = 0
-        self._pieces: list[Path] = []
-        self._bytes = 0
         with _storage(folder):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
@@ -88,7 +86,6 @@ class PieceWriter:
         self._file = soundfile.SoundFile(
             path, "w", self.sample_rate, channels=1, format="FLAC", subtype="PCM_24"
         )
-        self._pieces.append(path)
         self._end_of_piece = start + round(PIECE_S * self.sample_rate)
 
     def _write(self, samples: FloatArray) -> None:
@@ -100,17 +97,22 @@ class PieceWriter:
             return
         self._file.close()
         self._file = None
-        self._bytes += self._pieces[-1].stat().st_size
-        while self.budget_bytes is not None and self._bytes > self.budget_bytes:
-            if len(self._pieces) < 2:
-                break
-            self._thin()
+        if self.budget_bytes is not None:
+            thin(self.folder, self.budget_bytes)
 
-    def _thin(self) -> None:
-        for path in self._pieces[1::2]:
-            self._bytes -= path.stat().st_size
-            path.unlink()
-        self._pieces = self._pieces[::2]
+
+def thin(folder: Path, budget_bytes: int) -> None:
+    """Drop every second piece until the rest fits; the last piece always stays.
+
+    Raises:
+        StorageError: The folder cannot be changed.
+    """
+    with _storage(folder):
+        pieces = sorted(folder.glob(f"*{_SUFFIX}"))
+        while len(pieces) > 1 and sum(path.stat().st_size for path in pieces) > budget_bytes:
+            for path in pieces[1::2]:
+                path.unlink()
+            pieces = pieces[::2]
 
 
 class PieceSource:

@@ -39,6 +39,11 @@ class Windower:
         """Stream index after the newest sample received."""
         return self._start + self._pending
 
+    @property
+    def end_captured_at(self) -> float:
+        """Wall time of that sample, seconds since 1970 UTC."""
+        return self._captured_at + self._pending / self.sample_rate
+
     def push(self, block: Block) -> list[Window]:
         """Return every window that ``block`` completes, oldest first.
 

@@ -54,6 +54,11 @@ class Mosquitto:
         subprocess.run(["mosquitto_passwd", "-U", path], check=True)
         self.extra = [f"password_file {path}", "allow_anonymous false"]
 
+    def encrypt(self, certificate: Path, key: Path) -> None:
+        """Speak TLS only, from the next ``start``."""
+        self.url = f"mqtts://127.0.0.1:{self.port}"
+        self.extra += [f"certfile {certificate}", f"keyfile {key}"]
+
     def acl(self, *rules: str) -> None:
         """Restrict topics from the next ``start`` or ``reload``."""
         path = self.directory / "acl"
@@ -106,9 +111,7 @@ class Subscriber:
     def __init__(self, port, topics="edge-asd/#", username=None, password=None) -> None:
         self.messages = []  # (topic, payload, retained)
         subscribed = threading.Event()
-        self._client = Client(
-            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5
-        )
+        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         if username:
             self._client.username_pw_set(username, password)
         self._client.on_connect = lambda client, *_: client.subscribe(topics, qos=1)
@@ -158,7 +161,6 @@ class Gate:
 
     def shut(self) -> None:
         """Refuse connections and cut the ones there are."""
-        self._speaking.set()
         if self._listener is not None:
             with suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
@@ -166,6 +168,7 @@ class Gate:
             self._listener = None
         while not self._sockets.empty():
             _cut(self._sockets.get())
+        self._speaking.set()  # what was held back finds nobody any more
 
     def mute(self) -> None:
         """Hold back what the broker says."""
@@ -219,6 +222,7 @@ class SmallBroker:
 
     def __init__(self, connack, *, greeting=True) -> None:
         self.levels = []
+        self.connects = []
         self.topics = []
         self._connack = connack
         self._greeting = greeting
@@ -263,6 +267,7 @@ class SmallBroker:
                     continue
                 if kind == 0x10:
                     self.levels.append(body[6])
+                    self.connects.append(body)
                     answer = self._connack(body[6])
                     if answer is None:
                         break

@@ -36,10 +36,13 @@ class BlockQueue:
         return dropped
 
     def put_waiting(self, block: Block, duration_s: float, go_on: Callable[[], bool]) -> bool:
-        """Add a block once there is room; False if ``go_on``, asked twice a second, says no."""
+        """Add a block once there is room; False once ended or if ``go_on`` says no.
+
+        It is asked twice a second.
+        """
         with self._changed:
             while not self._fits(duration_s):
-                if not go_on():
+                if self._ended or not go_on():
                     return False
                 self._changed.wait(0.5)
             self._push(block, duration_s)
@@ -56,7 +59,7 @@ class BlockQueue:
             return block
 
     def end(self) -> None:
-        """Nothing more will come: wake whoever waits."""
+        """Nothing more will come: wake whoever waits, reader or writer."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()

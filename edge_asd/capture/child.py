@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from edge_asd.errors import CaptureError
+from edge_asd.errors import CaptureError, StallError
 
 _STDERR_BYTES = 4096  # an uncapped buffer of a chatty program is how comparable daemons ran full
 _SLICE_S = 0.2  # how late a close from another thread is noticed
@@ -25,7 +25,8 @@ class Child:
 
     Args:
         argv: Program and arguments; no shell is involved.
-        what: How errors name it, for example ``exec:arecord …``.
+        what: How errors name it, for example ``exec:arecord``.
+        hint: What to look at when it falls silent.
         env: Its environment; None inherits.
         hold_stdin: Give it a pipe as standard input that ends when its owner does.
 
@@ -37,11 +38,13 @@ class Child:
         self,
         argv: Sequence[str],
         what: str,
+        hint: str,
         *,
         env: Mapping[str, str] | None = None,
         hold_stdin: bool = False,
     ) -> None:
         self.what = what
+        self._hint = hint
         try:
             self._process = subprocess.Popen(  # noqa: S603 - the operator's own command, no shell
                 list(argv),
@@ -115,7 +118,9 @@ class Child:
         with self._reading:
             while self._process.poll() is None and not self.closed:
                 if time.monotonic() > until:
-                    raise CaptureError(f"{self.what}: closed its output but keeps running")
+                    raise CaptureError(
+                        f"{self.what}: closed its output but keeps running; let it end too"
+                    )
                 self._pump(0.05) if self._open else time.sleep(0.02)
             while self._pump(0.0):
                 pass
@@ -166,7 +171,7 @@ class Child:
             while len(self._buffer) < n and self._stdout in self._open and not self.closed:
                 left = until - time.monotonic()
                 if left <= 0.0:
-                    raise CaptureError(f"{self.what}: no audio for {timeout_s:.3g} s")
+                    raise StallError(f"{self.what}: silent for {timeout_s:.3g} s; {self._hint}")
                 self._pump(min(_SLICE_S, left))
         return len(self._buffer) >= n
 

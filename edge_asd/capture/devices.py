@@ -42,18 +42,19 @@ _BOOT = (
 )
 
 
-def portaudio_child(what: str, *arguments: str) -> Child:
+def portaudio_child(what: str, hint: str, *arguments: str) -> Child:
     """Start the only module that touches PortAudio in a process of its own.
 
     Args:
         what: How errors name it.
+        hint: What to look at when it falls silent.
         arguments: As its ``--help`` says.
 
     Raises:
         CaptureError: The interpreter cannot be started.
     """
     env = {**os.environ, "EDGE_ASD_PATH": os.pathsep.join(sys.path)}
-    return Child([sys.executable, "-c", _BOOT, *arguments], what, env=env, hold_stdin=True)
+    return Child([sys.executable, "-c", _BOOT, *arguments], what, hint, env=env, hold_stdin=True)
 
 
 def list_devices(timeout_s: float = _LIST_S) -> list[InputDevice]:
@@ -62,7 +63,7 @@ def list_devices(timeout_s: float = _LIST_S) -> list[InputDevice]:
     Raises:
         CaptureError: PortAudio is missing or does not answer.
     """
-    child = portaudio_child("listing microphones", "--list")
+    child = portaudio_child("listing microphones", "is a sound server hanging?", "--list")
     try:
         reply = child.read_line(1 << 20, timeout_s)
         try:

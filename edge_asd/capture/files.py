@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,16 +72,26 @@ class FileSource:
 
     Args:
         uri: Path, speed, and whether files are joined or repeated.
+        files: The files themselves instead of those the path stands for; at least one.
 
     Raises:
         DataError: A file cannot be used, or differs from the first in rate or channels.
     """
 
-    def __init__(self, uri: FileUri) -> None:
+    def __init__(self, uri: FileUri, files: Sequence[Path] | None = None) -> None:
         self._uri = uri
-        self._files = [inspect(path) for path in list_audio(uri.path)]
+        self._files = [inspect(path) for path in files or list_audio(uri.path)]
         self._check_alike()
         self._pacer = Pacer(uri.speed)
+
+    @classmethod
+    def of(cls, files: Sequence[Path]) -> FileSource:
+        """Open these files, at least one, as one stream that is read as fast as it is taken.
+
+        Raises:
+            DataError: As for the class.
+        """
+        return cls(FileUri(text=f"file:{files[0]}", path=str(files[0])), files)
 
     @property
     def sample_rate(self) -> int:

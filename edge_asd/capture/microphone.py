@@ -17,6 +17,7 @@ STALL_S = 3.0
 
 _OPEN_S = 20.0  # a slow board loads the interpreter and asks every sound server
 _HELLO_BYTES = 4096
+_HINT = "is it unplugged, or suspended by a sound server?"
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Microphone:
         arguments = [f"--device={uri.name}", f"--channels={uri.channels}"]
         if uri.rate is not None:
             arguments.append(f"--rate={uri.rate}")
-        self._child = portaudio_child(self._what, *arguments)
+        self._child = portaudio_child(self._what, _HINT, *arguments)
         try:
             self._hello = self._greet()
         except BaseException:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import threading
 import time
 from dataclasses import asdict
@@ -35,7 +34,9 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=0, help="hertz; 0 is the device's own")
     parser.add_argument("--channels", type=int, default=1)
     arguments = parser.parse_args()
-    out = sys.stdout.buffer
+    # Audio libraries may print: what they print must not get between the records.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
     code = _list(out) if arguments.list else _capture(out, arguments)
     # Without clean-up: PortAudio's own termination waits for streams and can hang.
     os._exit(code)

@@ -18,6 +18,7 @@ STALL_S = 10.0
 
 _BLOCK_S = 0.1
 _EXIT_S = 2.0
+_HINT = "does it write raw PCM to standard output, without waiting for a terminal?"
 
 
 class ProgramSource:
@@ -58,7 +59,7 @@ class ProgramSource:
         if self._closed:
             return
         uri = self._uri
-        self._child = child = Child(uri.command, f"exec:{uri.command[0]}")
+        self._child = child = Child(uri.command, f"exec:{uri.command[0]}", _HINT)
         try:
             yield from self._read(child)
             if not child.closed:

@@ -14,8 +14,12 @@ class CaptureStatus:
     up: bool = False
     reason: str = "starting"
     """Why it is not up; empty when it is."""
-    restarts: int = 0
-    """Times it was opened again after delivering or failing."""
+    open_failed: int = 0
+    """Times it was opened again because it had not delivered anything."""
+    stalled: int = 0
+    """Times it was opened again because no block came in time."""
+    exited: int = 0
+    """Times it was opened again because it ended or failed."""
     frames: int = 0
     """Samples a channel received, dropped ones included."""
     overflows: int = 0
@@ -30,3 +34,8 @@ class CaptureStatus:
     """Nothing more will come."""
     error: EdgeAsdError | None = None
     """Why it finished, if that was a failure."""
+
+    @property
+    def restarts(self) -> int:
+        """Times it was opened again, for whatever reason."""
+        return self.open_failed + self.stalled + self.exited

@@ -15,7 +15,7 @@ from typing_extensions import Self
 from edge_asd.capture.backoff import Backoff
 from edge_asd.capture.blockqueue import BlockQueue
 from edge_asd.capture.status import CaptureStatus
-from edge_asd.errors import CaptureError, EdgeAsdError
+from edge_asd.errors import CaptureError, EdgeAsdError, StallError
 from edge_asd.protocols import AudioSource
 from edge_asd.records import Block
 
@@ -75,6 +75,7 @@ class CaptureThread:
         self._progress = 0
         self._source: AudioSource | None = None
         self._rate: int | None = None
+        self._delivered = False  # a block came since the source was last opened
         self._end: int | None = None  # stream index after the newest block, None before the first
         self._thread = threading.Thread(target=self._run, name=f"capture-{name}", daemon=True)
 
@@ -123,6 +124,7 @@ class CaptureThread:
     def close(self) -> None:
         """End the thread and the source; returns within 2 s even if both hang."""
         self._stop.set()
+        self._queue.end()
         until = self._clock() + _CLOSE_S
         if self._thread.is_alive():
             with self._lock:
@@ -140,7 +142,6 @@ class CaptureThread:
             self._thread.join(max(0.0, until - self._clock()))
         if self._thread.is_alive():
             logger.warning("source=%s event=left_hanging", self.name)
-        self._queue.end()
         self._update(up=False, finished=True)
 
     def _run(self) -> None:
@@ -166,8 +167,17 @@ class CaptureThread:
             self._went_down(str(failed))
             self._wait(self._backoff.delay_s(failures, self._rng))
             if not self._stop.is_set():
-                self._update(restarts=self.status().restarts + 1)
+                self._count_restart(failed)
         self._finish(error)
+
+    def _count_restart(self, failed: CaptureError) -> None:
+        status = self.status()
+        if not self._delivered:
+            self._update(open_failed=status.open_failed + 1)
+        elif isinstance(failed, StallError):
+            self._update(stalled=status.stalled + 1)
+        else:
+            self._update(exited=status.exited + 1)
 
     def _finish(self, error: EdgeAsdError | None) -> None:
         reason = str(error) if error else "closed" if self._stop.is_set() else "finished"
@@ -178,6 +188,7 @@ class CaptureThread:
         self._queue.end()
 
     def _read_source(self) -> None:
+        self._delivered = False
         source = self._open_source()
         with self._lock:
             self._source = source
@@ -191,6 +202,7 @@ class CaptureThread:
                     return
                 if offset is None:
                     offset = self._offset(block)
+                    self._delivered = True
                     self._went_up(source.sample_rate)
                 self._take(replace(block, start=block.start + offset), source.sample_rate)
         finally:

@@ -114,7 +114,7 @@ class Stamp(Payload):
     """Monotonic times compare within one boot only."""
 
 
-class EventMessage(Versioned, Stamp):
+class EventMessage(Stamp, Versioned):
     """One step in the life of an alert, as published and as stored."""
 
     id: str
@@ -219,7 +219,7 @@ class EventMessage(Versioned, Stamp):
         )
 
 
-class StateMessage(Versioned, Stamp):
+class StateMessage(Stamp, Versioned):
     """What is known about a monitor right now."""
 
     source: str

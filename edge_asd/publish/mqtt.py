@@ -14,14 +14,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from edge_asd.errors import StorageError
 from edge_asd.health import Health
 from edge_asd.metrics import Metrics
 from edge_asd.publish.mqtt_link import OFFLINE, Link, Opened, Opening, Protocol
 from edge_asd.publish.mqtt_session import Mailbox, Refusals, Session, full_jitter
-from edge_asd.publish.mqtt_settings import MqttSettings
+from edge_asd.publish.mqtt_settings import DEFAULT_TIMING, MqttSettings, Timing
 from edge_asd.publish.outbox import Outbox
 from edge_asd.publish.topics import Topics
 
@@ -33,23 +32,7 @@ INFLIGHT = 8
 _STEP_S = 0.5
 _STATS_EVERY_S = 1.0
 _GOODBYE_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How long the sink waits for what, seconds."""
-
-    backoff_s: tuple[float, float] = (1.0, 60.0)
-    """First and longest wait between attempts; full jitter below."""
-    connect_s: float = 10.0
-    """For a broker that accepts and stays silent."""
-    puback_s: float = 30.0
-    """For an acknowledgement, before the connection is given up."""
-    will_delay_s: int = 10
-    """A drop shorter than this is not announced as ``offline`` (MQTT 5)."""
-    stable_s: float = 10.0
-    """A connection that lasted this long starts the waits over: two clients with one identifier
-    must not disconnect each other at full speed."""
+_CUT_SHORT = 3
 
 
 class MqttSink:
@@ -77,7 +60,7 @@ class MqttSink:
         birth: bytes,
         metrics: Metrics,
         rng: random.Random,
-        timing: Timing = Timing(),
+        timing: Timing = DEFAULT_TIMING,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.progress = 0
@@ -98,6 +81,8 @@ class MqttSink:
         self._older = settings.protocol == "3.1.1"
         self._connected = False
         self._in_flight = 0
+        self._cut_short = 0  # connections in a row
+        self._opened_at_s = 0.0
         self._health = (Health.UNKNOWN, f"connecting to {settings.address}")
         self._storage_fault = ""
         self._stats_at_s = -_STATS_EVERY_S
@@ -165,6 +150,10 @@ class MqttSink:
         if self._connected and refused:
             text = f"{self._settings.address} refuses messages, which are kept: {refused}"
             return Health.CRITICAL, f"{text}: check what the broker allows this user to publish"
+        if self._cut_short >= _CUT_SHORT and not (self._connected and self._lasts()):
+            text = f"{self._settings.address} ends every connection soon after it began"
+            own = self._settings.client_id
+            return Health.WARNING, f"{text}: does another client use the identifier {own}?"
         return self._health
 
     # Pump thread
@@ -174,10 +163,12 @@ class MqttSink:
         while self._close_at_s is None:
             link, opened = self._open()
             if opened.result is Opening.ACCEPTED:
-                opened_at_s = self._clock()
+                self._opened_at_s = self._clock()
                 self._serve(link)
-                lasted_s = self._clock() - opened_at_s
-                failures = 0 if lasted_s >= self._timing.stable_s else failures
+                if self._lasts():
+                    failures = self._cut_short = 0
+                else:
+                    self._cut_short += 1
             failures += 1
             wait_s = full_jitter(self._rng, failures, self._timing.backoff_s)
             logger.debug("mqtt waits wait_s=%.1f error=%s", wait_s, opened.text)
@@ -300,6 +291,10 @@ class MqttSink:
             self.progress += 1
             self._storage_fault = self._fault_of(self._count_outbox)
             time.sleep(min(0.1, max(0.0, until_s - self._clock())))
+
+    def _lasts(self) -> bool:
+        """Whether the latest connection lasted long enough to be called stable."""
+        return self._clock() - self._opened_at_s >= self._timing.stable_s
 
     def _go_on(self) -> bool:
         self.progress += 1

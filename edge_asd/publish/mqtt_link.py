@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -27,6 +28,7 @@ from edge_asd.publish.mqtt_settings import MqttSettings
 OFFLINE = b"offline"
 
 _UNSUPPORTED_VERSION = 0x84
+_UNSPECIFIED = 0x80
 _STEP_S = 0.5
 
 
@@ -155,7 +157,7 @@ class Link:
     def step(self, wake: socket.socket, timeout_s: float) -> None:
         """Read, write and keep alive; returns when something happened or the time is over."""
         sock = self._client.socket()
-        if sock is None:
+        if self.down is not None or sock is None:
             self.down = self.down or "connection lost"
             return
         poller = select.poll()
@@ -198,7 +200,9 @@ class Link:
         sock = self._client.socket()
         if sock is not None:
             sock.close()
-            self._client.loop_read()  # paho notices and cleans up behind itself
+            # paho notices and cleans up behind itself, unless it chokes on the same bytes again.
+            with suppress(Exception):
+                self._client.loop_read()
 
     def _connect(self) -> None:
         settings = self._settings
@@ -250,8 +254,13 @@ class Link:
     def _on_disconnect(
         self, _client: Client, _data: Any, flags: Any, reason: ReasonCode, _properties: Any
     ) -> None:
-        who = "the broker ended it" if flags.is_disconnect_packet_from_server else "lost"
-        self.down = self.down or f"{who}: {reason}"
+        if flags.is_disconnect_packet_from_server:
+            why = f"the broker ended it: {reason}"
+        elif reason.value == _UNSPECIFIED:
+            why = "it was cut"
+        else:
+            why = str(reason)
+        self.down = self.down or why
 
     def _on_publish(
         self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any

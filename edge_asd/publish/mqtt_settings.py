@@ -80,6 +80,7 @@ class MqttSettings:
             raise ConfigError(
                 f"mqtt.ca_file: {self.ca_file}: {_why(error)}: give a readable PEM file"
             ) from error
+        context.sslsocket_class = _TidySocket
         if self.cert_file is not None:
             try:
                 # An encrypted key must fail here, not ask on a terminal that nobody watches.
@@ -90,6 +91,38 @@ class MqttSettings:
                     "give readable, unencrypted PEM files that belong together"
                 ) from error
         return context
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long the sink waits for what, seconds."""
+
+    backoff_s: tuple[float, float] = (1.0, 60.0)
+    """First and longest wait between attempts; full jitter below."""
+    connect_s: float = 10.0
+    """For a broker that accepts and stays silent."""
+    puback_s: float = 30.0
+    """For an acknowledgement, before the connection is given up."""
+    will_delay_s: int = 10
+    """A drop shorter than this is not announced as ``offline`` (MQTT 5)."""
+    stable_s: float = 10.0
+    """A connection that lasted this long starts the waits over: two clients with one identifier
+    must not disconnect each other at full speed."""
+
+
+DEFAULT_TIMING = Timing()
+
+
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho drops the open socket instead."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - inherited
+        """Agree on the encryption."""
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 def _why(error: Exception) -> str:

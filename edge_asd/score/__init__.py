@@ -7,7 +7,13 @@ normal sound into thresholds; ``decide`` only applies them.
 
 from __future__ import annotations
 
-from edge_asd.score.calibrate import Calibration, calibrate, clip_threshold, decision_statistic
+from edge_asd.score.calibrate import (
+    Calibration,
+    calibrate,
+    clip_means,
+    clip_threshold,
+    decision_statistic,
+)
 from edge_asd.score.centres import CentreScorer
 from edge_asd.score.detector import Detector, Fused, cross_fit, fit_detector
 from edge_asd.score.kmeans import kmeans
@@ -24,6 +30,7 @@ __all__ = [
     "NeighbourScorer",
     "Views",
     "calibrate",
+    "clip_means",
     "clip_threshold",
     "cross_fit",
     "decision_statistic",

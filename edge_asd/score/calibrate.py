@@ -12,6 +12,7 @@ live blocks have joined.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -229,35 +230,43 @@ class QuietBlocks:
         return maxima
 
 
-def clip_threshold(runs: Sequence[FloatArray], windows: int, windows_per_sample: int) -> float:
+def clip_means(runs: Sequence[FloatArray], windows: int) -> FloatArray:
+    """Mean scores of every stretch of so many held-out windows.
+
+    Args:
+        runs: Held-out scores of uninterrupted stretches, at least one.
+        windows: Windows of the clip to compare with; cut to the longest stretch there is.
+
+    Returns:
+        (N,) float32, N >= 1.
+    """
+    length = min(windows, max(len(run) for run in runs))
+    kernel = np.full(length, 1.0 / length)
+    means = [np.convolve(run, kernel, "valid") for run in runs if len(run) >= length]
+    return np.concatenate(means).astype(np.float32)
+
+
+def clip_threshold(runs: Sequence[FloatArray], windows: int, windows_shared: int) -> float:
     """Threshold for the mean score of a clip of so many windows.
 
     The upper prediction limit for one more normal clip: a Student quantile over the means of
-    successive held-out stretches, widened for their small number.
+    held-out stretches, widened for how few of them are independent.
 
     Args:
-        runs: Held-out scores of contiguous stretches.
-        windows: Windows of the clip, at least 1; longer clips than any stretch are held to the
-            stretch's own, wider spread.
-        windows_per_sample: Hops after which two windows share no audio: it counts how many
-            independent means there are.
+        runs: Held-out scores of uninterrupted stretches, at least one.
+        windows: Windows of the clip, at least 1.
+        windows_shared: Hops after which two windows share no audio.
 
     Returns:
         Threshold that one normal clip in a hundred exceeds.
     """
     length = min(windows, max(len(run) for run in runs))
-    means = np.concatenate(
-        [
-            np.convolve(run, np.full(length, 1.0 / length), "valid")
-            for run in runs
-            if len(run) >= length
-        ]
-    )
-    spacing = windows_per_sample + length - 1
+    means = clip_means(runs, windows)
+    spacing = windows_shared + length - 1
     independent = max(2, sum(max(1, len(run) // spacing) for run in runs if len(run) >= length))
-    quantile = scipy.stats.t.ppf(1.0 - CLIP_FALSE_POSITIVES, independent - 1)
-    spread = float(means.std()) * np.sqrt(independent / (independent - 1.0))
-    return float(means.mean() + quantile * spread * np.sqrt(1.0 + 1.0 / independent))
+    quantile = float(scipy.stats.t.ppf(1.0 - CLIP_FALSE_POSITIVES, independent - 1))
+    spread = float(means.std()) * math.sqrt(independent / (independent - 1.0))
+    return float(means.mean()) + quantile * spread * math.sqrt(1.0 + 1.0 / independent)
 
 
 def percentile(held_out: FloatArray, score: float) -> float:

@@ -146,8 +146,8 @@ def export(*, folder: Path, out: Path, licence: str) -> None:
     bundle = export_bundle(out, checkpoint, Label(name, version, licence), now=now)
     network = bundle.manifest.networks[0]
     click.echo(
-        f"{out}: {bundle.label}, {out.stat().st_size / 1e6:.1f} MB, {network.parameters} parameters,"
-        f" {network.macs / 1e6:.0f} M multiply-adds a window, sha256 {bundle.sha256}"
+        f"{out}: {bundle.label}, {out.stat().st_size / 1e6:.1f} MB, {network.parameters} parameters"
+        f", {network.macs / 1e6:.0f} M multiply-adds a window, sha256 {bundle.sha256}"
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -138,25 +138,23 @@ def to_onnx(network: FeatEx, inputs: dict[str, FloatArray]) -> bytes:
         inputs: Example features, by name of the network's input.
     """
     example = tuple(torch.from_numpy(array[:2]) for array in inputs.values())
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
         # The exporter by tracing is announced as old; the new one needs onnxscript. Branches on
         # sizes are traced as constants, which is what a fixed window means.
         warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit._trace.TracerWarning  # noqa: SLF001 - its only home
-       )
+        warnings.filterwarnings("ignore", message="Converting a tensor to a Python")
         warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
         torch.onnx.export(
             network,
             example,
-            buffer,
+            str(Path(folder) / "network.onnx"),
             input_names=list(inputs),
             output_names=["embedding"],
             dynamic_axes={name: {0: "batch"} for name in (*inputs, "embedding")},
             opset_version=_OPSET,
             dynamo=False,
         )
-    return buffer.getvalue()
+        return (Path(folder) / "network.onnx").read_bytes()
 
 
 def parity_distance(onnx: bytes, inputs: dict[str, FloatArray], expected: FloatArray) -> float:

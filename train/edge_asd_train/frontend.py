@@ -16,8 +16,7 @@ from edge_asd.features.frames import periodic_hann
 def magnitude(spectrum: Tensor) -> Tensor:
     """Absolute value of a complex tensor.
 
-    Cost: about a quarter of ``torch.abs``, which guards against overflow that magnitudes of
-    audio cannot reach.
+    Cost: two thirds of ``torch.abs``, which guards against overflows that audio cannot cause.
     """
     parts = torch.view_as_real(spectrum)
     norm: Tensor = torch.linalg.vector_norm(parts, dim=-1)

@@ -190,4 +190,3 @@ class Run:
             sources=self.sources,
         )
         save_checkpoint(self.folder / CHECKPOINT, state)
-

@@ -21,6 +21,9 @@ from edge_asd_train.recipe import Recipe
 
 _logger = logging.getLogger(__name__)
 
+_CLIP_WINDOWS = 1.4
+"""Length of a simulated clip in windows: enough room for windows to begin at different places."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:
@@ -89,6 +92,7 @@ def prepare(
             simulated_machines(
                 sources.simulated,
                 seed=recipe.seed,
+                duration_s=_CLIP_WINDOWS * recipe.window_s,
                 sample_rate=recipe.sample_rate,
                 processes=os.cpu_count() or 1,
             )

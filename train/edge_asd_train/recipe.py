@@ -99,7 +99,7 @@ class Recipe(_Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     sample_rate: int = Field(default=16_000, ge=4000, le=192_000)
-    window_s: float = Field(default=10.0, gt=0, le=18.9)
+    window_s: float = Field(default=10.0, gt=0, le=60)
     hop_s: float = Field(default=0.992, gt=0)
     """Stride between windows on the device; a multiple of the frame hop."""
     spectrogram: StftMagnitude = StftMagnitude()

@@ -153,12 +153,20 @@ def test_wavs_written_to_a_pipe_are_read_to_their_end(tmp_path, size):
     assert_array_equal(joined(open_source(f"file:{path}").blocks()), decode(pcm, "s16le", 1))
 
 
-@pytest.mark.parametrize(("subtype", "fmt"), [("PCM_24", "s24le"), ("PCM_32", "s32le"), ("FLOAT", "f32le")])
+@pytest.mark.parametrize(
+    ("subtype", "fmt"), [("PCM_24", "s24le"), ("PCM_32", "s32le"), ("FLOAT", "f32le")]
+)
 def test_decoding_pcm_equals_libsndfile(tmp_path, subtype, fmt):
     path = tmp_path / "a.raw"
     soundfile.write(path, noise(500, 2), RATE, format="RAW", subtype=subtype, endian="LITTLE")
     want, _ = soundfile.read(
-        path, dtype="float32", format="RAW", subtype=subtype, channels=2, samplerate=RATE, endian="LITTLE"
+        path,
+        dtype="float32",
+        format="RAW",
+        subtype=subtype,
+        channels=2,
+        samplerate=RATE,
+        endian="LITTLE",
     )
     assert_array_equal(decode(path.read_bytes() + b"\0", fmt, 2), want)
 
@@ -214,6 +222,16 @@ def test_a_broken_file_is_refused_by_name_with_the_reason(tmp_path, name):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("size", [0, 2 * RATE])
+def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path, size):
+    pcm = (noise(RATE)[:, 0] * 32767).astype("<i2").tobytes()
+    (tmp_path / "a.wav").write_bytes(wav_bytes(pcm, data_size=size))
+    source = open_source(f"file:{tmp_path}")
+    (tmp_path / "a.wav").write_bytes(wav_bytes(pcm[:RATE], data_size=size))
+    with pytest.raises(DataError, match=r"damaged or truncated after 0\.5 s of 1\.0 s"):
+        list(source.blocks())
+
+
 def test_missing_files_and_folders_without_audio_are_refused(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         read_audio(tmp_path / "gone.wav")
@@ -226,7 +244,9 @@ def test_missing_files_and_folders_without_audio_are_refused(tmp_path):
         open_source(f"file:{tmp_path}")
 
 
-@pytest.mark.parametrize(("rate", "channels", "what"), [(16000, 2, "16000 Hz"), (RATE, 1, "has 1 channels")])
+@pytest.mark.parametrize(
+    ("rate", "channels", "what"), [(16000, 2, "16000 Hz"), (RATE, 1, "has 1 channels")]
+)
 def test_files_that_differ_from_the_first_are_named_before_the_first_block(
     tmp_path, rate, channels, what
 ):

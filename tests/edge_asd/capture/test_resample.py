@@ -72,7 +72,9 @@ def test_equal_rates_pass_samples_through_bit_exact_and_at_once():
 
 @pytest.mark.parametrize(("source", "target"), RATES)
 def test_a_tone_keeps_frequency_amplitude_and_phase(source, target):
-    got = joined(resampled(Resampler(source, target), pieces(tone(1000, source), range(100, source, 997))))
+    got = joined(
+        resampled(Resampler(source, target), pieces(tone(1000, source), range(100, source, 997)))
+    )
     want = tone(1000, target)[:, 0]
     inside = slice(target // 10, -target // 10)
     assert_allclose(got[inside], want[inside], atol=2e-4)
@@ -120,7 +122,8 @@ def test_a_stretch_begins_at_the_rounded_source_position():
 def test_wall_times_are_right_to_a_block(source, target):
     signal = np.zeros((5 * source, 1), np.float32)
     out = resampled(
-        Resampler(source, target), pieces(signal, range(source // 10, 5 * source, source // 10), 0, source)
+        Resampler(source, target),
+        pieces(signal, range(source // 10, 5 * source, source // 10), 0, source),
     )
     assert_allclose(
         [block.captured_at for block in out],

@@ -14,12 +14,17 @@ from prometheus_client import CollectorRegistry
 from publish_samples import message
 
 from edge_asd.metrics import Metrics
-from edge_asd.publish.mqtt import MqttSink, Timing
-from edge_asd.publish.mqtt_settings import MqttSettings
+from edge_asd.publish.mqtt import MqttSink
+from edge_asd.publish.mqtt_settings import MqttSettings, Timing
 from edge_asd.publish.store import EventStore
 from edge_asd.publish.topics import Topics
 
 TOPICS = Topics("press-hall-3")
+
+
+def say(line):
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def main():
@@ -35,11 +40,11 @@ def main():
     )
     sink.set_retained(TOPICS.state("pump-1"), b'{"state": "normal"}')
     sink.start()
-    print("started", flush=True)
+    say("started")
     for line in sys.stdin:
         for _ in range(int(line)):
             recorded = store.record(message(), monitor="pump-1", topic=TOPICS.event("pump-1"))
-            print("recorded", recorded.message.seq, flush=True)
+            say(f"recorded {recorded.message.seq}")
 
 
 main()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,19 +17,18 @@ from brokers import Gate, SmallBroker, Subscriber, eventually
 from prometheus_client import CollectorRegistry
 from publish_samples import message
 
+import edge_asd
 from edge_asd.health import Health
 from edge_asd.metrics import Metrics
-from edge_asd.publish.mqtt import MqttSink, Timing
-from edge_asd.publish.mqtt_settings import MqttSettings
+from edge_asd.publish.mqtt import MqttSink
+from edge_asd.publish.mqtt_settings import MqttSettings, Timing
 from edge_asd.publish.outbox import Message, RowClass
 from edge_asd.publish.store import EventStore
 from edge_asd.publish.topics import Topics
 
 TOPICS = Topics("press-hall-3")
 EVENTS = TOPICS.event("pump-1")
-FAST = Timing(
-    backoff_s=(0.02, 0.1), connect_s=5.0, puback_s=10.0, will_delay_s=1, stable_s=0.0
-)
+FAST = Timing(backoff_s=(0.02, 0.1), connect_s=5.0, puback_s=10.0, will_delay_s=1, stable_s=0.0)
 
 
 class Device:
@@ -67,8 +69,8 @@ class Device:
     def wait_idle(self):
         eventually(lambda: self.sink.idle, what="an empty outbox")
 
-    def wait_connected(self, connected=True):
-        eventually(lambda: self.sink.connected is connected, what=f"connected={connected}")
+    def wait_connected(self):
+        eventually(lambda: self.sink.connected, what="a connection")
 
 
 def sequence(payloads):
@@ -90,7 +92,10 @@ def test_events_arrive_once_and_in_order(mosquitto, tmp_path):
         device.wait_idle()
         eventually(lambda: len(heard.of(EVENTS)) >= 100)
         assert [json.loads(p)["seq"] for p in heard.of(EVENTS)] == wanted
-        assert device.metric("mqtt_publish_total", **{"class": "event_new", "result": "delivered"}) == 100
+        assert (
+            device.metric("mqtt_publish_total", **{"class": "event_new", "result": "delivered"})
+            == 100
+        )
         assert not [topic for topic, _, retained in heard.messages if retained]
 
 
@@ -124,7 +129,7 @@ def test_a_killed_broker_loses_nothing_and_gets_every_state_again(mosquitto, tmp
             mosquitto.kill()
             gate.shut()
         third = device.record(5)
-        device.wait_connected(False)
+        eventually(lambda: not device.sink.connected)
         device.sink.set_retained(state, b"alarm")
         mosquitto.start()
         with Subscriber(mosquitto.port) as after:
@@ -144,12 +149,16 @@ def test_a_killed_broker_loses_nothing_and_gets_every_state_again(mosquitto, tmp
 def start_process(directory, url):
     directory.mkdir(exist_ok=True)
     script = Path(__file__).with_name("mqtt_client_process.py")
-    return subprocess.Popen(
+    source = str(Path(edge_asd.__file__).parents[1])
+    process = subprocess.Popen(
         [sys.executable, script, directory, url],
+        env=os.environ | {"PYTHONPATH": source},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout.readline() == "started\n"
+    return process
 
 
 def record_in(process, count):
@@ -326,11 +335,69 @@ def test_nonsense_from_a_server_does_not_stop_the_pump(tmp_path):
     answers = iter([b"\x20\x7f" + b"\xff" * 127, b"\x00\x00", b"\xf0\xff\xff\xff\xff\xff"])
     with (
         SmallBroker(lambda _: next(answers, b"\x20\x03\x00\x00\x00")) as odd,
-        Device(tmp_path / "s", odd.url, Timing((0.02, 0.05), connect_s=0.3), protocol="5") as device,
+        Device(
+            tmp_path / "s", odd.url, Timing((0.02, 0.05), connect_s=0.3), protocol="5"
+        ) as device,
     ):
         device.record(1)
         device.wait_idle()
         assert len(odd.levels) >= 4
+
+
+def test_the_will_waits_as_long_as_the_session_lives(tmp_path):
+    # Without a session that lives on, MQTT 5 publishes a delayed will at once.
+    with (
+        SmallBroker(lambda _: b"\x20\x03\x00\x00\x00") as broker,
+        Device(tmp_path / "s", broker.url, Timing(will_delay_s=7)) as device,
+    ):
+        device.wait_connected()
+        session_expiry, will_delay = b"\x11\x00\x00\x00\x07", b"\x18\x00\x00\x00\x07"
+        assert session_expiry in broker.connects[0]
+        assert will_delay in broker.connects[0]
+
+
+def test_two_clients_with_one_identifier_do_not_fight_at_full_speed(mosquitto, tmp_path):
+    mosquitto.start()
+    timing = Timing(backoff_s=(0.2, 60.0))
+    with (
+        Device(tmp_path / "one", mosquitto.url, timing) as one,
+        Device(tmp_path / "two", mosquitto.url, timing) as two,
+    ):
+        eventually(lambda: one.sink.connected or two.sink.connected)
+        time.sleep(1.5)
+        name = "mqtt_connect_attempts_total"
+        attempts = [d.metric(name, result="accepted") for d in (one, two)]
+        assert all(1 <= count <= 8 for count in attempts)
+        assert {d.sink.health()[0] for d in (one, two)} == {Health.WARNING}
+        assert all("another client use" in d.sink.health()[1] for d in (one, two))
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for this machine that signs itself, and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    paths = tmp_path / "broker.pem", tmp_path / "broker.key"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    names = ["-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-out", str(paths[0]), "-keyout", str(paths[1])]
+    subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
+    return paths
+
+
+def test_an_encrypted_broker_is_believed_only_with_its_certificate(
+    mosquitto, certificate, tmp_path
+):
+    mosquitto.encrypt(*certificate)
+    mosquitto.start()
+    with Device(tmp_path / "a", mosquitto.url) as stranger:
+        eventually(lambda: stranger.metric("mqtt_connect_attempts_total", result="unreachable"))
+        assert "certificate verify failed" in stranger.sink.health()[1]
+    with Device(tmp_path / "b", mosquitto.url, ca_file=str(certificate[0])) as device:
+        wanted = device.record(30)
+        device.wait_idle()
+        result = {"class": "event_new", "result": "no_subscribers"}
+        assert device.metric("mqtt_publish_total", **result) == len(wanted)
 
 
 def test_telemetry_is_best_effort(mosquitto, tmp_path):
@@ -342,7 +409,10 @@ def test_telemetry_is_best_effort(mosquitto, tmp_path):
             device.wait_connected()
             device.sink.telemetry(topic, b"kept")
             eventually(lambda: heard.of(topic) == [b"kept"])
-    counts = {r: device.metric("mqtt_publish_total", **{"class": "telemetry", "result": r}) for r in ("sent", "dropped")}
+    counts = {
+        r: device.metric("mqtt_publish_total", **{"class": "telemetry", "result": r})
+        for r in ("sent", "dropped")
+    }
     assert counts == {"sent": 1, "dropped": 1}
 
 

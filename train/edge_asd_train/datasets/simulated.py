@@ -91,8 +91,8 @@ def simulated_machines(
     machines: int,
     *,
     seed: int,
+    duration_s: float,
     clips: int = 8,
-    duration_s: float = 14.0,
     sample_rate: int = 16_000,
     processes: int = 1,
 ) -> Pending:
@@ -101,8 +101,8 @@ def simulated_machines(
     Args:
         machines: Number of units, at least 1.
         seed: Same seed, same clips, whatever ``processes`` is.
-        clips: Clips of a class.
         duration_s: Length of a clip in seconds.
+        clips: Clips of a class.
         sample_rate: Hz.
         processes: How many render side by side.
     """

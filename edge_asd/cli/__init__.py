@@ -1,0 +1,80 @@
+"""The ``edge-asd`` command: one small module a sub-command."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from edge_asd import __version__
+from edge_asd.errors import EdgeAsdError
+
+_COMMANDS = {
+    "run": "run",
+    "demo": "demo",
+    "enrol": "enrol",
+    "score": "score",
+    "status": "status",
+    "devices": "devices",
+    "check": "check",
+    "events": "events",
+    "bundle": "bundle",
+}
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class _Commands(click.Group):
+    """Imports a sub-command only when it is used: ``--help`` does not wait for SciPy."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = importlib.import_module(f"edge_asd.cli.{module}").command
+        return command if isinstance(command, click.Command) else None
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edge-asd")
+def cli() -> None:
+    r"""Listen to a machine and say when it sounds different.
+
+    \b
+    Try it without any hardware:    edge-asd demo
+    Learn a machine's normal sound: edge-asd enrol --monitor pump-1 --source alsa: --seconds 600
+    Listen, and alert over MQTT:    edge-asd run --monitor pump-1 --source alsa: \\
+                                        --mqtt mqtt://broker:1883
+
+    Exit codes: 0 ok, 2 usage, 65 bad data, 69 unavailable, 78 configuration.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code; errors are one line on stderr."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        result = cli.main(args=arguments, prog_name="edge-asd", standalone_mode=False)
+    except click.exceptions.Abort:
+        return _INTERRUPTED
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except EdgeAsdError as error:
+        click.echo(f"edge-asd: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read us has left; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0

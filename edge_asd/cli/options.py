@@ -1,0 +1,135 @@
+"""Options that several commands share, and how they are resolved: said once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edge_asd.config import Config, MonitorConfig, load_config, parse_config
+from edge_asd.errors import UsageError
+from edge_asd.state_dir import resolve_state_dir
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEFAULT_CONFIG = Path("/etc/edge-asd/config.yaml")
+
+
+def state_dir_option(function: Command) -> Command:
+    """``--state-dir``."""
+    return click.option(
+        "--state-dir",
+        metavar="DIR",
+        help="Where profiles and events lie (default: $STATE_DIRECTORY, else XDG state).",
+    )(function)
+
+
+def config_option(function: Command) -> Command:
+    """``--config``."""
+    return click.option(
+        "--config",
+        "config_file",
+        metavar="FILE",
+        help=f"The operator's file (default: {DEFAULT_CONFIG} if it is there).",
+    )(function)
+
+
+def json_option(function: Command) -> Command:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")(function)
+
+
+def state_dir_path(option: str | None) -> Path:
+    """The state directory in use."""
+    return resolve_state_dir(option, os.environ)
+
+
+def read_config(
+    file: str | None,
+    *,
+    monitor: str | None = None,
+    source: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Config:
+    """The operator's file with what the command line says on top.
+
+    ``monitor`` without ``source`` picks a monitor of the file; with one it describes a monitor of
+    its own.
+
+    Raises:
+        ConfigError: The file or a value is wrong.
+        UsageError: The file has no such monitor.
+    """
+    path = Path(file) if file else DEFAULT_CONFIG
+    config = load_config(path) if file or path.exists() else Config()
+    raw = config.model_dump(exclude_unset=True)
+    if source is not None:
+        raw["monitors"] = [_monitor(config, monitor or "machine", source)]
+    elif monitor is not None:
+        known = {section.name: section for section in config.monitors}
+        if monitor not in known:
+            if file:
+                raise UsageError(f"{file} has no monitor {monitor}; it has: {', '.join(known)}")
+            raw["monitors"] = [{"name": monitor}]
+        else:
+            raw["monitors"] = [known[monitor].model_dump(exclude_unset=True)]
+    raw |= changes or {}
+    return parse_config(raw, "command line" if source or monitor or changes else str(path))
+
+
+def _monitor(config: Config, name: str, source: str) -> dict[str, Any]:
+    """A monitor of the command line; what the file says of one with this name stays."""
+    sections = [s.model_dump(exclude_unset=True) for s in config.monitors if s.name == name]
+    return {**(sections[0] if sections else {}), "name": name, "source": source}
+
+
+def monitor_config(file: str | None, name: str, source: str | None = None) -> MonitorConfig:
+    """One monitor's section, with defaults where the file does not know it.
+
+    Raises:
+        ConfigError: The file or the name is wrong.
+    """
+    path = Path(file) if file else DEFAULT_CONFIG
+    config = load_config(path) if file or path.exists() else Config()
+    raw = next(
+        (s.model_dump(exclude_unset=True) for s in config.monitors if s.name == name),
+        {"name": name},
+    )
+    if source is not None:
+        raw["source"] = source
+    return parse_config({"monitors": [raw]}, "command line").monitors[0]
+
+
+def set_up_logging(verbose: int = 0) -> None:
+    """Log to stderr; under systemd with the journal's priorities instead of a time."""
+    level = logging.DEBUG if verbose else logging.INFO
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JournalFormatter() if "JOURNAL_STREAM" in os.environ else _formatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+
+
+def _formatter() -> logging.Formatter:
+    return logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s", "%H:%M:%S")
+
+
+class _JournalFormatter(logging.Formatter):
+    """``<N>message``: sd-daemon(3)."""
+
+    _PRIORITIES = (
+        (logging.CRITICAL, 2),
+        (logging.ERROR, 3),
+        (logging.WARNING, 4),
+        (logging.INFO, 6),
+    )
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line with its priority."""
+        priority = next((p for level, p in self._PRIORITIES if record.levelno >= level), 7)
+        return f"<{priority}>{record.name} {super().format(record)}".replace("\n", " | ")

@@ -1,0 +1,265 @@
+"""Microphones are read through PortAudio in a child process that may die at any time."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from edge_asd.capture import InputDevice, Microphone, list_devices, open_source, parse_source, wire
+from edge_asd.capture.devices import choose_device
+from edge_asd.errors import CaptureError
+
+CARDS = """\
+ 0 [PCH            ]: HDA-Intel - HDA Intel PCH
+                      HDA Intel PCH at 0xf7210000 irq 34
+ 1 [Device         ]: USB-Audio - USB Audio Device
+                      C-Media Electronics Inc. USB Audio Device at usb-0000:00:14.0-2, full speed
+ 2 [Device_1       ]: USB-Audio - USB Audio Device
+                      Acme Measurement Mic at usb-0000:00:14.0-3, full speed
+"""
+DEVICES = [
+    InputDevice(0, "HDA Intel PCH: ALC283 Analog (hw:0,0)", "ALSA", 2, 44100, is_default=False),
+    InputDevice(1, "HDA Intel PCH: Alt (hw:0,2)", "ALSA", 2, 44100, is_default=False),
+    InputDevice(2, "USB Audio Device: - (hw:1,0)", "ALSA", 1, 48000, is_default=False),
+    InputDevice(3, "USB Audio Device: - (hw:2,0)", "ALSA", 1, 48000, is_default=False),
+    InputDevice(4, "pulse", "ALSA", 32, 44100, is_default=False),
+    InputDevice(5, "default", "ALSA", 32, 44100, is_default=True),
+]
+
+SAMPLES = (np.random.default_rng(7).uniform(-1, 1, 40_000) * 32767).astype("<i2")
+
+needs_portaudio = pytest.mark.skipif(
+    ctypes.util.find_library("portaudio") is None or not sys.platform.startswith("linux"),
+    reason="libportaudio2 is not installed",
+)
+
+
+@pytest.fixture
+def mic0(tmp_path, monkeypatch):
+    """An ALSA microphone that plays a file as fast as it is read."""
+    SAMPLES.tofile(tmp_path / "in.raw")
+    (tmp_path / "asound.conf").write_text(
+        "</usr/share/alsa/alsa.conf>\n"
+        "pcm.mic0raw { type file slave.pcm null file /dev/null "
+        f'infile "{tmp_path}/in.raw" format raw }}\n'
+        "pcm.mic0 { type plug slave { pcm mic0raw format S16_LE channels 1 rate 16000 }\n"
+        '  hint { show on description "mic0" } }\n'
+    )
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("", 5),
+        ("Device", 2),
+        ("Device_1", 3),
+        ("hw:CARD=Device_1", 3),
+        ("hw:CARD=Device,DEV=0", 2),
+        ("plughw:CARD=PCH,DEV=2", 1),
+        ("PCH", 0),
+        ("hw:2,0", 3),
+        ("pulse", 4),
+        ("PULSE", 4),
+        ("ALC283", 0),
+        ("acme measurement", 3),
+    ],
+)
+def test_a_name_finds_its_microphone(name, index):
+    assert choose_device(name, DEVICES, CARDS).index == index
+
+
+def test_the_card_s_id_wins_over_a_number_that_changed():
+    swapped = CARDS.replace(" 1 [Device         ]", " 2 [Device         ]").replace(
+        " 2 [Device_1       ]", " 1 [Device_1       ]"
+    )
+    assert choose_device("hw:CARD=Device", DEVICES, swapped).index == 3
+
+
+def test_an_ambiguous_name_is_refused_with_the_candidates():
+    with pytest.raises(CaptureError, match=r"'USB Audio' fits .*hw:1,0.*hw:2,0.*write more"):
+        choose_device("USB Audio", DEVICES, CARDS)
+
+
+def test_an_unknown_name_is_refused_with_what_there_is():
+    with pytest.raises(CaptureError, match=r"no microphone 'Yeti'; there is .*pulse"):
+        choose_device("Yeti", DEVICES, CARDS)
+    with pytest.raises(CaptureError, match="plug one in"):
+        choose_device("", [], CARDS)
+
+
+def test_records_survive_the_pipe_and_a_stream_out_of_step_is_noticed():
+    samples = np.random.default_rng(0).standard_normal((5, 2)).astype(np.float32)
+    header = wire.Header(wire.OVERFLOW, 7, 2**40, 123_456_789, 5, 2)
+    data = wire.pack(header, samples)
+    assert wire.unpack_header(data[: wire.HEADER_BYTES]) == header
+    assert_array_equal(wire.unpack_block(header, data[wire.HEADER_BYTES :]), samples)
+    with pytest.raises(ValueError, match="out of step"):
+        wire.unpack_header(data[1 : wire.HEADER_BYTES + 1])
+    hello = wire.Hello(48000, 2, "USB Audio (hw:1,0)")
+    assert wire.parse_hello(hello.line()) == hello
+    with pytest.raises(ValueError):
+        wire.parse_hello(b"{}\n")
+
+
+@needs_portaudio
+@pytest.mark.usefixtures("mic0")
+def test_a_microphone_delivers_its_samples_and_closes_at_once():
+    source = open_source("alsa:mic0?rate=16000")
+    assert (source.sample_rate, source.device) == (16000, "mic0")
+    blocks = []
+    for block in source.blocks():
+        blocks.append(block)
+        if len(blocks) == 10:
+            break
+    now = time.time()
+    began = time.monotonic()
+    source.close()
+    assert time.monotonic() - began < 0.5
+    assert [block.start for block in blocks] == list(range(0, 16000, 1600))
+    got = np.concatenate([block.samples[:, 0] for block in blocks[:2]])
+    # Without a clock, ALSA's file device skips ahead after its first buffer of 0.2 s.
+    assert_array_equal(got, SAMPLES[:3200].astype(np.float32) / 32768)
+    assert all(0.0 <= now - block.captured_at < 10.0 for block in blocks)
+    assert not Path(f"/proc/{source._child._process.pid}").exists()
+
+
+@needs_portaudio
+@pytest.mark.usefixtures("mic0")
+def test_inputs_are_listed_without_loading_portaudio_here():
+    devices = {device.name: device for device in list_devices()}
+    assert devices["mic0"].host_api == "ALSA"
+    assert devices["mic0"].channels >= 1
+    assert sum(device.is_default for device in devices.values()) == 1
+    assert "sounddevice" not in sys.modules
+
+
+@needs_portaudio
+@pytest.mark.usefixtures("mic0")
+def test_a_missing_microphone_is_named_with_what_there_is():
+    with pytest.raises(CaptureError, match=r"no microphone 'Yeti'; there is .*'mic0'"):
+        open_source("alsa:Yeti")
+
+
+@needs_portaudio
+@pytest.mark.usefixtures("mic0")
+def test_too_many_channels_are_refused_with_how_many_there_are():
+    with pytest.raises(CaptureError, match=r"has \d+ channels, not 200; write channels="):
+        open_source("alsa:mic0?channels=200")
+
+
+@needs_portaudio
+@pytest.mark.usefixtures("mic0")
+def test_a_driver_that_hangs_is_killed_and_reported():
+    source = Microphone(parse_source("alsa:mic0?rate=16000"), stall_s=0.5)
+    blocks = source.blocks()
+    next(blocks)
+    os.kill(source._child._process.pid, signal.SIGSTOP)
+    with pytest.raises(CaptureError, match=r"alsa:mic0: silent for 0\.5 s; is it unplugged"):
+        for _ in blocks:
+            pass
+    began = time.monotonic()
+    source.close()
+    assert time.monotonic() - began < 2.0
+    assert source._child._process.returncode is not None
+
+
+@needs_portaudio
+@pytest.mark.usefixtures("mic0")
+def test_a_driver_that_crashes_is_reported():
+    source = open_source("alsa:mic0?rate=16000")
+    blocks = source.blocks()
+    next(blocks)
+    os.kill(source._child._process.pid, signal.SIGSEGV)
+    with pytest.raises(CaptureError, match=r"died \(code -11\)"):
+        for _ in blocks:
+            pass
+    source.close()
+
+
+@needs_portaudio
+@pytest.mark.usefixtures("mic0")
+def test_the_child_leaves_when_its_owner_does():
+    source = open_source("alsa:mic0?rate=16000")
+    process = source._child._process
+    process.stdin.close()  # what the kernel does when the owner is killed
+    assert process.wait(3.0) == 0
+    source.close()
+
+
+@needs_portaudio
+@pytest.mark.usefixtures("mic0")
+def test_a_record_lost_on_the_way_is_noticed():
+    source = open_source("alsa:mic0?rate=16000")
+    source._child.read(wire.HEADER_BYTES + 1600 * 4, 3.0)
+    with pytest.raises(CaptureError, match="a block is missing"):
+        next(source.blocks())
+    source.close()
+
+
+DRIVER = """
+import time
+
+class PortAudioError(Exception):
+    pass
+
+def query_hostapis():
+    return [{"name": "ALSA", "default_input_device": 0}]
+
+def query_devices():
+    device = {"name": "mic", "hostapi": 0, "max_input_channels": 2, "default_samplerate": 8000.0}
+    return [device]
+
+class RawInputStream:
+    reads = 0
+
+    def __init__(self, **settings):
+        self.channels = settings["channels"]
+
+    def start(self):
+        print("a chatty driver", flush=True)
+
+    def read(self, frames):
+        self.reads += 1
+        time.sleep(0.6 if self.reads == 3 else 0.1)
+        if self.reads == 5:
+            raise PortAudioError("Unanticipated host error")
+        return bytes(frames * self.channels * 4), self.reads == 3
+
+    def abort(self, ignore_errors):
+        print("aborted", flush=True)
+"""
+
+
+def test_what_the_driver_lost_is_a_jump_and_an_unplugged_device_a_reason(tmp_path, monkeypatch):
+    # A driver that overflows and fails on demand: no real one does.
+    (tmp_path / "sounddevice.py").write_text(DRIVER)
+    monkeypatch.syspath_prepend(tmp_path)
+    source = open_source("alsa:?channels=2")
+    assert source.sample_rate == 8000
+    blocks = []
+    with pytest.raises(CaptureError, match="'mic' stopped: Unanticipated host error; is it unplug"):
+        blocks.extend(source.blocks())
+    source.close()
+    assert [block.overflowed for block in blocks] == [False, False, True, False]
+    assert [block.samples.shape for block in blocks] == [(800, 2)] * 4
+    assert blocks[1].start == 800
+    assert 1600 + 0.45 * 8000 <= blocks[2].start <= 1600 + 3.0 * 8000
+    assert blocks[3].start == blocks[2].start + 800
+
+
+def test_a_missing_library_is_reported_with_the_remedy(tmp_path, monkeypatch):
+    # What the real module does on import where libportaudio2 is not installed.
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for use in (list_devices, lambda: open_source("alsa:")):
+        with pytest.raises(CaptureError, match="apt install libportaudio2"):
+            use()

@@ -1,0 +1,223 @@
+"""An event that was recorded is on the disk, whole, with everything that belongs to it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from publish_samples import WALL_S, message, record
+
+import edge_asd
+from edge_asd.clock import rfc3339
+from edge_asd.errors import StorageError
+from edge_asd.publish.database import SCHEMA_VERSION
+from edge_asd.publish.store import EventStore
+
+DAY_S = 86400.0
+
+
+def recorded(store, kind="new", monitor="pump-1", topic="t", **changes):
+    return store.record(message(kind, monitor, **changes), monitor=monitor, topic=topic)
+
+
+def test_sequence_numbers_count_each_monitor_across_restarts(tmp_path):
+    store = EventStore(tmp_path)
+    assert [recorded(store).message.seq for _ in range(2)] == [1, 2]
+    assert recorded(store, monitor="fan").message.seq == 1
+    store.close()
+    assert recorded(EventStore(tmp_path)).message.seq == 3
+
+
+def test_row_and_message_carry_the_same_payload(tmp_path):
+    store = EventStore(tmp_path)
+    stored = recorded(store).message
+    (row,) = store.outbox.head(5)
+    assert json.loads(row.message.payload)["seq"] == 1
+    assert row.message.payload == stored.to_json()
+    assert store.events() == [stored]
+
+
+def test_a_restart_goes_on_with_the_open_alert(tmp_path):
+    store = EventStore(tmp_path)
+    assert store.open_event("pump-1") is None
+    recorded(store)
+    last = recorded(store, "update", score=7.25).message
+    store.close()
+    again = EventStore(tmp_path)
+    assert again.open_event("pump-1") == last
+    assert again.open_event("pump-1").to_event() == record("update", score=7.25)
+    recorded(again, "end", ended_at=WALL_S + 60)
+    assert again.open_event("pump-1") is None
+
+
+def test_without_mqtt_nothing_waits(tmp_path):
+    store = EventStore(tmp_path)
+    recorded(store, topic=None)
+    assert store.outbox.stats().messages == 0
+    assert len(store.events()) == 1
+
+
+def test_events_are_found_by_time_and_the_newest_are_shown(tmp_path):
+    store = EventStore(tmp_path)
+    for offset in range(5):
+        recorded(store, updated_at=WALL_S + offset)
+    assert [e.seq for e in store.events(since=WALL_S + 3)] == [4, 5]
+    assert [e.seq for e in store.events(limit=2)] == [4, 5]
+    assert store.events(limit=1)[0].updated_at == rfc3339(WALL_S + 4)
+
+
+def test_old_and_surplus_events_are_forgotten_but_not_what_waits(tmp_path):
+    now = [WALL_S]
+    store = EventStore(
+        tmp_path, clock=lambda: now[0], keep_s=400 * DAY_S, max_age_s=900 * DAY_S, keep_events=3
+    )
+    recorded(store)
+    now[0] += 401 * DAY_S
+    recorded(store)  # pruning runs along
+    assert [e.seq for e in store.events()] == [2]
+    for _ in range(4):
+        recorded(store)
+    store.prune()
+    assert [e.seq for e in store.events()] == [4, 5, 6]
+    assert store.outbox.stats().messages == 6
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_done(tmp_path):
+    store = EventStore(tmp_path)
+    recorded(store)
+    (pages,) = store._database._connection.execute("PRAGMA page_count").fetchone()
+    store._database._connection.execute(f"PRAGMA max_page_count = {pages}")
+    stored = 1
+    with pytest.raises(StorageError, match="free space"):  # noqa: PT012 - any of them may fail
+        while True:
+            recorded(store)
+            stored += 1
+    assert len(store.events()) == stored == store.outbox.stats().messages
+    store._database._connection.execute("PRAGMA max_page_count = 100000")
+    assert recorded(store).message.seq == stored + 1
+
+
+def test_a_folder_that_cannot_be_used_is_told(tmp_path):
+    with pytest.raises(StorageError, match=r"events\.db.*folder exists"):
+        EventStore(tmp_path / "missing")
+
+
+def test_a_newer_schema_is_refused_and_left_alone(tmp_path):
+    EventStore(tmp_path).close()
+    path = tmp_path / "events.db"
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    with pytest.raises(StorageError, match="newer edge-asd"):
+        EventStore(tmp_path)
+    assert [p.name for p in tmp_path.iterdir() if "corrupt" in p.name] == []
+
+
+def spoil(path):
+    with path.open("r+b") as file:
+        size = path.stat().st_size
+        for offset in range(4096, size, 512):
+            file.seek(offset)
+            file.write(b"\xa5" * 400)
+
+
+@pytest.mark.parametrize("damage", ["header", "pages"])
+def test_a_damaged_file_is_moved_aside_loudly(tmp_path, caplog, damage):
+    store = EventStore(tmp_path)
+    for _ in range(50):
+        recorded(store)
+    store.close()
+    path = tmp_path / "events.db"
+    if damage == "header":
+        path.write_bytes(b"this was a database once" * 400)
+    else:
+        spoil(path)
+    fresh = EventStore(tmp_path)
+    assert fresh.moved_aside is not None
+    assert fresh.moved_aside.name.startswith("events.db.corrupt-")
+    assert fresh.moved_aside.exists()
+    assert [r.levelno for r in caplog.records if "damaged" in r.message] == [logging.ERROR]
+    assert recorded(fresh).message.seq == 1
+
+
+def test_damage_while_running_costs_the_old_rows_and_not_the_new_event(tmp_path):
+    store = EventStore(tmp_path)
+    for _ in range(200):
+        recorded(store)
+    old_ids = [row.id for row in store.outbox.head(8)]
+    # Write everything to the main file and drop what SQLite remembers of it.
+    store._database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store._database._connection.execute("PRAGMA cache_size = 0")
+    spoil(tmp_path / "events.db")
+    assert recorded(store).message.seq == 1
+    assert store.moved_aside is not None
+    # A late acknowledgement for a lost row must not take a new one along.
+    store.outbox.ack(*old_ids)
+    assert store.outbox.stats().messages == 1
+
+
+def test_damaged_files_do_not_pile_up(tmp_path):
+    for number in range(6):
+        (tmp_path / "events.db").write_bytes(b"not a database at all" * 100)
+        EventStore(tmp_path, clock=lambda now_s=WALL_S + number: now_s).close()
+    assert len(list(tmp_path.glob("events.db.corrupt-*"))) == 3
+
+
+def test_a_reader_looks_on_while_the_daemon_writes_and_changes_nothing(tmp_path):
+    store = EventStore(tmp_path)
+    recorded(store)
+    reader = EventStore(tmp_path, read_only=True)
+    recorded(store)
+    assert [e.seq for e in reader.events()] == [1, 2]
+    with pytest.raises(StorageError):
+        recorded(reader)
+    with pytest.raises(StorageError):
+        EventStore(tmp_path / "nowhere", read_only=True)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "events.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StorageError, match="start the daemon"):
+        EventStore(tmp_path / "bad", read_only=True)
+    assert [p.name for p in (tmp_path / "bad").iterdir()] == ["events.db"]
+
+
+def test_threads_share_one_store(tmp_path):
+    store = EventStore(tmp_path)
+    threads = [
+        threading.Thread(target=lambda: [recorded(store) for _ in range(20)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [row.message.seq for row in store.outbox.head(100)] == list(range(1, 81))
+
+
+@pytest.mark.parametrize("promised", [1, 20, 70])
+def test_what_was_promised_before_a_kill_is_there_after_it(tmp_path, promised):
+    script = Path(__file__).with_name("store_process.py")
+    source = str(Path(edge_asd.__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, script, tmp_path],
+        env=os.environ | {"PYTHONPATH": source},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    said = [int(process.stdout.readline()) for _ in range(promised)]
+    process.kill()
+    said += [int(line) for line in process.stdout.read().split("\n")[:-1]]
+    process.wait()
+    process.stdout.close()
+    store = EventStore(tmp_path)
+    stored = [event.seq for event in store.events()]
+    assert stored[: len(said)] == said
+    assert len(stored) - len(said) <= 1  # recorded, killed before it could say so
+    assert [row.message.seq for row in store.outbox.head(10**6)] == stored
+    is_open = len(stored) % 3 != 0
+    assert (store.open_event("pump-1") is not None) == is_open

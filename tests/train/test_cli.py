@@ -1,0 +1,128 @@
+"""The command line, from clips to a bundle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+import soundfile
+import yaml
+from click.testing import CliRunner
+from tones import tone
+
+from edge_asd.bundle import load_bundle
+from edge_asd_train import loop
+from edge_asd_train.cli import main
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def data(tmp_path):
+    for machine, pitch in (("pump", 500), ("fan", 900)):
+        folder = tmp_path / "data" / machine / "normal"
+        folder.mkdir(parents=True)
+        for clip in range(3):
+            soundfile.write(folder / f"{clip}.wav", tone(pitch, clip), 16_000)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def tiny(tmp_path, recipe):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    return path
+
+
+def test_clips_become_a_bundle(tmp_path, data, tiny):
+    out = tmp_path / "runs" / "one"
+    fitted = run("fit", "--recipe", tiny, "--data", data, "--simulated", 1, "--out", out)
+    assert fitted.exit_code == 0, fitted.output
+    bundle = tmp_path / "tiny-7.asd"
+    exported = run("export", "--run", out, "--out", bundle)
+    assert exported.exit_code == 0, exported.output
+    manifest = load_bundle(bundle).manifest
+    assert (manifest.name, manifest.version) == ("tiny", "7")
+    training = manifest.metrics["training"]
+    assert (training["data"], training["simulated_machines"]) == ("data", 1)
+
+
+def test_noise_gives_classes_and_background(tmp_path, data, tiny):
+    out = tmp_path / "run"
+    done = run("fit", "--recipe", tiny, "--noise", data, "--out", out, "--steps", 2)
+    assert done.exit_code == 0, done.output
+    assert (out / "noise").is_dir()
+    assert "2 steps" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["fit", "--out", "run"], 2, "nothing to train on"),
+        (["fit", "--recipe", "nope", "--out", "run"], 78, "general, published"),
+        (["fit", "--data", "missing", "--out", "run"], 65, "no such folder"),
+        (["export", "--run", "missing", "--out", "a-1.asd"], 65, "no checkpoint"),
+        (["export", "--run", "missing", "--out", "bundle.zip"], 2, "NAME-VERSION.asd"),
+        (["simulate", "--out", "."], 2, "exists already"),
+    ],
+)
+def test_a_foreseen_error_is_one_line_and_an_exit_code(
+    tmp_path, monkeypatch, arguments, code, named
+):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == code
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert lines[-1].startswith("edge-asd-train: ")
+    assert named in lines[-1]
+    assert "Traceback" not in result.output
+
+
+def test_a_run_is_never_overwritten(tmp_path, data, tiny):
+    arguments = ("fit", "--recipe", tiny, "--data", data, "--out", tmp_path / "run", "--steps", 1)
+    assert run(*arguments).exit_code == 0
+    again = run(*arguments)
+    assert again.exit_code == 2
+    assert "holds a run already" in again.stderr
+
+
+def test_an_interrupted_run_goes_on(tmp_path, data, tiny, monkeypatch):
+    step = loop.Run._advance
+
+    def interrupt(self, share):
+        if self.step == 1:
+            assert threading.current_thread() is threading.main_thread()
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, share)
+
+    arguments = ("fit", "--recipe", tiny, "--data", data, "--out", tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Run, "_advance", interrupt)
+        stopped = run(*arguments)
+    assert stopped.exit_code == 130
+    assert "--resume" in stopped.stderr
+    resumed = run(*arguments, "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert "6 steps" in resumed.output
+
+
+def test_simulate_writes_a_folder_that_fit_understands(tmp_path, tiny):
+    out = tmp_path / "set"
+    options = ("--machines", 2, "--clips", 2, "--duration-s", 0.6, "--seed", 1)
+    done = run("simulate", "--out", out, *options)
+    assert done.exit_code == 0, done.output
+    assert len(list(out.glob("*/train/*.wav"))) == 4
+    assert len(list(out.glob("*/test/anomaly_*.wav"))) == 2
+    fitted = run("fit", "--recipe", tiny, "--data", out, "--out", tmp_path / "run", "--steps", 1)
+    assert fitted.exit_code == 0, fitted.output
+
+
+@pytest.mark.parametrize("command", ["fit", "export", "simulate"])
+def test_every_command_has_help_with_an_example(command):
+    text = run(command, "--help").output
+    assert "Example" in text
+    assert f"edge-asd-train {command}" in text

@@ -1,0 +1,190 @@
+"""A run learns, goes on where it stopped, and ends when it is told."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import math
+
+import pytest
+import torch
+
+from edge_asd.errors import ConfigError, DataError, EdgeAsdError
+from edge_asd_train.batchnorm import reestimate_batch_norm
+from edge_asd_train.checkpoint import load_checkpoint
+from edge_asd_train.datasets.batches import Batches
+from edge_asd_train.learner import Learner
+from edge_asd_train.loop import CHECKPOINT, LOG, Run, learning_rate
+from edge_asd_train.memory import keep_freed_memory
+from edge_asd_train.nets.layers import SqueezeExcitation
+from edge_asd_train.recipe import Optimiser
+
+
+def new_run(folder, recipe, store, **options):
+    folder.mkdir(exist_ok=True)
+    return Run(folder, recipe, Batches(store, recipe), **options)
+
+
+def rows(folder):
+    with (folder / LOG).open() as file:
+        return list(csv.DictReader(file))
+
+
+def stop_after(step):
+    steps = itertools.count(1)
+    return lambda: next(steps) >= step
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_loss_falls(tmp_path, recipe, store, precision):
+    plain = {"mixup": 0, "statex": 0, "featex": 0}
+    run = new_run(tmp_path, recipe.changed(steps=25, precision=precision, augment=plain), store)
+    assert run.train()
+    losses = [float(row["supervised"]) for row in rows(tmp_path)]
+    assert losses[0] > 0.7 * math.log(3)
+    assert sum(losses[-5:]) < 0.85 * sum(losses[:5])
+
+
+def test_a_resumed_run_ends_as_if_it_had_never_stopped(tmp_path, recipe, store):
+    whole = new_run(tmp_path / "whole", recipe, store)
+    assert whole.train()
+    parted = new_run(tmp_path / "parted", recipe, store)
+    assert not parted.train(stop=stop_after(4))
+    resumed = new_run(tmp_path / "parted", recipe, store)
+    resumed.resume()
+    assert resumed.step == 4
+    assert resumed.train()
+    want = whole.learner.state_dict()
+    for name, value in resumed.learner.state_dict().items():
+        torch.testing.assert_close(value, want[name], rtol=0, atol=0, msg=name)
+    steps = [row["step"] for row in rows(tmp_path / "parted")]
+    assert steps == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_rows_after_the_checkpoint_are_done_again_and_not_twice(tmp_path, recipe, store):
+    run = new_run(tmp_path, recipe.changed(checkpoint_steps=2), store)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(stop=interrupt_after(3))
+    resumed = new_run(tmp_path, recipe, store)
+    resumed.resume()
+    assert resumed.step == 2
+    resumed.train()
+    assert [row["step"] for row in rows(tmp_path)] == ["1", "2", "3", "4", "5", "6"]
+
+
+def interrupt_after(step):
+    ask = stop_after(step)
+
+    def stop():
+        if ask():
+            raise KeyboardInterrupt
+        return False
+
+    return stop
+
+
+def test_resuming_another_recipe_other_clips_or_an_ended_run_is_refused(tmp_path, recipe, store):
+    run = new_run(tmp_path, recipe, store)
+    with pytest.raises(DataError, match="no checkpoint"):
+        run.resume()
+    run.train(stop=stop_after(1))
+    with pytest.raises(ConfigError, match="another recipe"):
+        new_run(tmp_path, recipe.changed(seed=9), store).resume()
+    longer = new_run(tmp_path, recipe.changed(steps=2), store)
+    longer.resume()
+    longer.train()
+    with pytest.raises(DataError, match="has ended"):
+        longer.resume()
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path, recipe, store):
+    new_run(tmp_path, recipe, store).train(stop=stop_after(1))
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DataError, match="damaged"):
+        load_checkpoint(path)
+
+
+def test_the_time_limit_ends_a_run_cleanly(tmp_path, recipe, store):
+    clock = itertools.count(0.0, 5.0)
+    limited = recipe.changed(steps=1000, max_minutes=1.0)
+    run = new_run(tmp_path, limited, store, clock=lambda: next(clock))
+    assert run.train()
+    assert 1 < run.step < 15
+    checkpoint = load_checkpoint(tmp_path / CHECKPOINT)
+    assert checkpoint.finished
+    assert checkpoint.step == run.step
+
+
+def test_a_loss_that_is_not_finite_names_its_step(tmp_path, recipe, store):
+    run = new_run(tmp_path, recipe, store)
+    with torch.no_grad():
+        run.learner.network.spectrum_branch.dense[-1].weight.fill_(torch.nan)
+    with pytest.raises(EdgeAsdError, match=r"step 0.*supervised"):
+        run.train()
+
+
+def test_the_checkpoint_holds_recipe_classes_and_sources(tmp_path, recipe, store):
+    run = new_run(tmp_path, recipe, store, sources={"clips": 12})
+    run.train()
+    checkpoint = load_checkpoint(tmp_path / CHECKPOINT)
+    assert checkpoint.recipe == recipe
+    assert checkpoint.classes == ("tone-0", "tone-1", "tone-2")
+    assert checkpoint.sources == {"clips": 12}
+    assert set(checkpoint.losses) == {"supervised", "featex"}
+
+
+def test_the_learning_rate_rises_stays_or_falls_as_asked():
+    constant = Optimiser()
+    assert learning_rate(constant, 0.9, 900) == 1e-3
+    cosine = Optimiser(schedule="cosine", warmup_steps=10)
+    assert learning_rate(cosine, 0.0, 0) == pytest.approx(1e-4)
+    assert learning_rate(cosine, 0.5, 500) == pytest.approx(0.505e-3)
+    assert learning_rate(cosine, 1.0, 999) == pytest.approx(1e-5)
+
+
+def test_l2_acts_on_kernels_but_not_on_squeeze_excitation_or_normalisation(recipe):
+    learner = Learner(recipe, classes=3)
+    kernels, others = ({id(p) for p in group["params"]} for group in learner.parameter_groups())
+    assert learner.parameter_groups()[0]["weight_decay"] == 2e-5
+    assert id(learner.network.spectrum_branch.dense[0].weight) in kernels
+    excluded = [m for m in learner.modules() if isinstance(m, SqueezeExcitation)]
+    assert all(id(p) in others for m in excluded for p in m.parameters())
+    assert all(id(p) in others for p in learner.heads.parameters())
+    assert all(p.dim() >= 2 for p in learner.parameters() if id(p) in kernels)
+    assert len(kernels) + len(others) == len(list(learner.parameters()))
+
+
+def test_weight_decay_is_the_gradient_of_l2_in_the_loss():
+    weight = torch.nn.Parameter(torch.tensor([0.3, -2.0]))
+    twin = torch.nn.Parameter(weight.detach().clone())
+    l2 = 0.1
+    adam = torch.optim.Adam([weight], weight_decay=2 * l2, fused=True)
+    reference = torch.optim.Adam([twin])
+    for _ in range(3):
+        adam.zero_grad()
+        weight.sum().backward()
+        adam.step()
+        reference.zero_grad()
+        (twin.sum() + l2 * twin.square().sum()).backward()
+        reference.step()
+    torch.testing.assert_close(weight, twin)
+
+
+def test_normalisation_statistics_are_the_mean_over_the_batches(recipe, store):
+    plain = recipe.changed(augment={"mixup": 0, "statex": 0, "featex": 0})
+    learner, batches = Learner(plain, 3), Batches(store, plain)
+    reestimate_batch_norm(learner, batches, first=7, count=4)
+    means = []
+    for step in range(7, 11):
+        _, spectrogram = learner.frontend(batches.at(step)[0])
+        x = spectrogram.squeeze(3)
+        means.append((x - x.mean(1, keepdim=True)).var((0, 1)))
+    layer = learner.network.spectrogram_branch.bins_norm
+    torch.testing.assert_close(layer.running_var, torch.stack(means).mean(0), rtol=1e-3, atol=1e-6)
+    assert layer.momentum == 0.01
+    assert not learner.training
+
+
+def test_memory_is_kept_or_it_is_said_that_it_cannot_be():
+    assert keep_freed_memory() in (True, False)
