@@ -35,7 +35,7 @@ HYSTERESIS = 0.2
 """An alert ends this share of the way from the threshold down to the usual statistic."""
 ALARM_RARITY = 100.0
 """An alarm is raised where a false one would be this many times rarer than a false warning."""
-MARGIN_DEVIATIONS = 3.0
+MARGIN_DEVIATIONS = 2.0
 """Margin over the largest held-out score where there are too few blocks, in deviations."""
 CLIP_FALSE_POSITIVES = 0.01
 """Share of normal clips that ``edge-asd score`` may call anomalous."""

@@ -10,7 +10,8 @@ import subprocess
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from edge_asd.metrics import Metrics
+from edge_asd.capture.status import CaptureStatus
+from edge_asd.metrics import RESTART_REASONS, Metrics
 from edge_asd.publish.messages import ModelRef
 from edge_asd.publish.outbox import Dropped, DropReason, RowClass, Stats
 from edge_asd.records import Severity, State
@@ -87,7 +88,7 @@ def everything(metrics):
     metrics.captured(M, 160, at=9.0, level_dbfs=-30.0)
     metrics.capture_overflowed(M)
     metrics.capture_lost(M, 0.5)
-    metrics.capture_restarted(M, "stalled")
+    metrics.set_capture_restarts(M, CaptureStatus(stalled=1))
     metrics.windows(M, "gapped", 3)
     metrics.set_queue_length(M, 2)
     metrics.latency("inference", 0.02)
@@ -119,6 +120,18 @@ def test_every_name_can_be_moved_without_new_series(metrics, registry):
     assert new == {"edge_asd_model_info"}
     assert after['edge_asd_windows_total{monitor="pump-1",result="gapped"}'] == 3
     assert after['edge_asd_outbox_dropped_total{class="report",reason="size"}'] == 4
+
+
+def test_restarts_follow_the_counts_of_the_source(metrics, registry):
+    for stalled, exited in ((1, 0), (1, 0), (3, 1)):
+        metrics.set_capture_restarts(M, CaptureStatus(stalled=stalled, exited=exited))
+    counts = {
+        reason: registry.get_sample_value(
+            "edge_asd_capture_restarts_total", {"monitor": M, "reason": reason}
+        )
+        for reason in RESTART_REASONS
+    }
+    assert counts == {"exited": 1, "stalled": 3, "open_failed": 0}
 
 
 def test_exactly_one_state_is_current(metrics, registry):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -15,7 +18,6 @@ from edge_asd_train.checkpoint import load_checkpoint
 from edge_asd_train.datasets.batches import Batches
 from edge_asd_train.learner import Learner
 from edge_asd_train.loop import CHECKPOINT, LOG, Run, learning_rate
-from edge_asd_train.memory import keep_freed_memory
 from edge_asd_train.nets.layers import SqueezeExcitation
 from edge_asd_train.recipe import Optimiser
 
@@ -186,5 +188,38 @@ def test_normalisation_statistics_are_the_mean_over_the_batches(recipe, store):
     assert not learner.training
 
 
-def test_memory_is_kept_or_it_is_said_that_it_cannot_be():
-    assert keep_freed_memory() in (True, False)
+_PAGES_TOUCHED = """
+import resource, sys
+from edge_asd_train.memory import keep_freed_memory
+if "keep" in sys.argv:
+    assert keep_freed_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    bytes(bytearray(2**26))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="settings of glibc")
+def test_large_blocks_are_reused_instead_of_being_mapped_anew():
+    faults = {}
+    for word in ("keep", "default"):
+        command = [sys.executable, "-c", _PAGES_TOUCHED, word]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        faults[word] = int(done.stdout)
+    assert faults["keep"] < 0.2 * faults["default"]
+
+
+def test_every_batch_of_the_final_statistics_is_reported(tmp_path, recipe, store):
+    reports, settled = [], []
+    run = new_run(tmp_path, recipe, store)
+    run.train(report=reports.append, settle=lambda: settled.append(len(reports)))
+    assert [one.step for one in reports] == [1, 2, 3, 4, 5, 6]
+    assert settled == [6, 6, 6]
+    assert reports[-1].total == 6
+
+
+def test_a_checkpoint_without_its_recipe_is_refused(tmp_path):
+    torch.save({"format": 1, "step": 3}, tmp_path / CHECKPOINT)
+    with pytest.raises(DataError, match="incomplete"):
+        load_checkpoint(tmp_path / CHECKPOINT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -27,7 +27,14 @@ def _cumulative(network: nn.Module) -> Iterator[None]:
             layer.momentum = momentum
 
 
-def reestimate_batch_norm(learner: Learner, batches: Batches, *, first: int, count: int) -> None:
+def reestimate_batch_norm(
+    learner: Learner,
+    batches: Batches,
+    *,
+    first: int,
+    count: int,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
     """Average the statistics of all normalisation layers over training batches.
 
     The running averages kept while training lag behind the weights and, after few steps, still
@@ -40,10 +47,12 @@ def reestimate_batch_norm(learner: Learner, batches: Batches, *, first: int, cou
         batches: Where training batches come from.
         first: Step number of the first batch; steps not used in training give fresh windows.
         count: How many batches to average over.
+        advance: Called after every batch.
     """
     learner.train()
     with _cumulative(learner.network):
         for step in range(first, first + count):
             rng = torch.Generator().manual_seed(learner.recipe.seed * 1_000_003 + step)
             learner.observe(*batches.at(step), rng)
+            advance()
     learner.eval()

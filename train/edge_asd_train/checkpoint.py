@@ -71,5 +71,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise DataError(f"{path}: the checkpoint is damaged; train again") from error
     if not isinstance(raw, dict) or raw.pop("format", None) != FORMAT:
         raise DataError(f"{path}: written by another version of edge-asd-train; train again")
-    raw["recipe"] = Recipe.model_validate(raw["recipe"])
-    return Checkpoint(**raw)
+    try:
+        return Checkpoint(**{**raw, "recipe": Recipe.model_validate(raw["recipe"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: the checkpoint is incomplete; train again") from error

@@ -97,7 +97,7 @@ def fit(
     keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
-    with _bars() as bars, _interruptible() as interrupted:
+    with _bars() as bars:
 
         def clips_bar(title: str, total: int) -> Callable[[], None]:
             task = bars.add_task(title, total=total, terms="")
@@ -118,7 +118,9 @@ def fit(
             terms = " ".join(f"{name}={value:.3f}" for name, value in progress.terms.items())
             bars.update(task, completed=progress.step, terms=terms)
 
-        finished = run.train(show, interrupted)
+        final = bars.add_task("normalising", total=chosen.batch_norm_batches, terms="")
+        with _interruptible() as interrupted:
+            finished = run.train(show, interrupted, lambda: bars.advance(final))
     if not finished:
         click.echo(f"interrupted after step {run.step}; go on with --resume", err=True)
         sys.exit(_INTERRUPTED)

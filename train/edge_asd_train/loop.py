@@ -118,12 +118,14 @@ class Run:
         self,
         report: Callable[[Progress], None] = lambda _: None,
         stop: Callable[[], bool] = lambda: False,
+        settle: Callable[[], None] = lambda: None,
     ) -> bool:
         """Train to the end of the recipe, then settle the normalisation statistics.
 
         Args:
             report: Called after every step.
             stop: Asked after every step; true writes a checkpoint and leaves.
+            settle: Called after every batch over which the statistics are taken.
 
         Returns:
             Whether the run has ended, rather than having been stopped.
@@ -146,7 +148,11 @@ class Run:
                 if self.step % self.recipe.checkpoint_steps == 0:
                     self._save(finished=False)
         reestimate_batch_norm(
-            self.learner, self.batches, first=self.step, count=self.recipe.batch_norm_batches
+            self.learner,
+            self.batches,
+            first=self.step,
+            count=self.recipe.batch_norm_batches,
+            advance=settle,
         )
         self._save(finished=True)
         return True

@@ -1,7 +1,8 @@
 """Where clips come from: folders of recordings, clip folders as classes, simulated machines.
 
 Every source yields ``Clip`` records; ``ClipStore`` decodes them once into 16-bit samples on disk
-and checks them before any training time is spent. Nothing here needs torch.
+and checks them before any training time is spent. Only ``batches`` needs torch, so the processes
+that render side by side start without it.
 """
 
 from __future__ import annotations
