@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.stats
+
 from edge_asd.audio import db_to_factor, level_dbfs
 from edge_asd.bundle import builtin_bundle, load_bundle
 from edge_asd.embed import WindowEmbedder

@@ -16,9 +16,10 @@ import hashlib
 import io
 import json
 import re
+import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,8 @@ def _unpack(data: bytes) -> dict[str, bytes]:
                     raise BundleError(f"{info.filename!r}: no such member belongs in a bundle")
                 if info.filename in members:
                     raise BundleError(f"{info.filename}: appears twice")
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise BundleError(f"{info.filename}: compressed in a way no bundle is")
                 limit = MAX_MANIFEST_BYTES if info.filename == "manifest.json" else MAX_MEMBER_BYTES
                 total += info.file_size
                 if info.file_size > limit or total > MAX_MEMBER_BYTES:
@@ -192,7 +195,7 @@ def _unpack(data: bytes) -> dict[str, bytes]:
                     raise BundleError(f"{info.filename}: truncated or longer than it says")
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError) as error:
         raise BundleError(f"not a complete bundle ({error}); copy it again") from error
-    except (OSError, ValueError, RuntimeError, zlib.error) as error:
+    except (OSError, ValueError, RuntimeError, OverflowError, struct.error, zlib.error) as error:
         raise BundleError(f"damaged archive ({error}); copy it again") from error
     return members
 
@@ -202,7 +205,7 @@ def _read_manifest(data: bytes | None) -> Manifest:
         raise BundleError("manifest.json: missing; this is no bundle")
     try:
         raw = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"manifest.json: not JSON ({error})") from error
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if isinstance(schema, int) and schema > SCHEMA:
@@ -247,10 +250,22 @@ def read_npz(data: bytes | None, member: str) -> dict[str, NDArray[Any]]:
     if data is None:
         return {}
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return dict(_arrays(data))
+    except Exception as error:  # NumPy's and zipfile's errors on damaged files have no common base
         raise BundleError(f"{member}: damaged ({error})") from error
+
+
+def _arrays(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
+    total = 0
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for info in archive.infolist():
+            total += info.file_size
+            if total > MAX_MEMBER_BYTES or not info.filename.endswith(".npy"):
+                raise ValueError(f"{info.filename} of {info.file_size} bytes is not expected")
+            array = np.lib.format.read_array(io.BytesIO(archive.read(info)), allow_pickle=False)
+            if array.dtype.kind not in "fiub":
+                raise ValueError(f"{info.filename} holds no numbers")
+            yield info.filename.removesuffix(".npy"), array
 
 
 def _read_golden(manifest: Manifest, data: bytes | None) -> Golden:

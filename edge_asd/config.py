@@ -159,7 +159,7 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: cannot read the configuration: {reason}") from error
     try:
         raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an impossible date
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if raw is None:
         raw = {}

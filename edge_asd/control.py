@@ -75,11 +75,12 @@ class _Connection(socketserver.StreamRequestHandler):
     def _answer(self, handle: Handler) -> dict[str, Any]:
         try:
             request = json.loads(self.rfile.readline(MAX_REQUEST_BYTES))
-            if not isinstance(request, dict):
-                raise UsageError("a request is a JSON object")
-            return {"result": handle(request, self._progress)}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return _failure(UsageError(f"not a JSON request: {error}"))
+        if not isinstance(request, dict):
+            return _failure(UsageError("a request is a JSON object"))
+        try:
+            return {"result": handle(request, self._progress)}
         except EdgeAsdError as error:
             return _failure(error)
 

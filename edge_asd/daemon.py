@@ -26,23 +26,23 @@ from prometheus_client import CollectorRegistry
 from edge_asd import __version__
 from edge_asd.bundle import Bundle
 from edge_asd.bundle_store import choose_bundle
-from edge_asd.capture import capture, parse_source
-from edge_asd.clock import boot_id, clock_synchronized, rfc3339
+from edge_asd.capture import capture
+from edge_asd.clock import boot_id, rfc3339
 from edge_asd.config import Config
 from edge_asd.control import ControlServer, Reply
 from edge_asd.engine import NetworkSet, open_networks
-from edge_asd.health import Health, HealthBoard, ProgressWatch
+from edge_asd.health import HealthBoard, ProgressWatch
 from edge_asd.metrics import Metrics
 from edge_asd.monitor import Monitor
 from edge_asd.notify import Notifier
+from edge_asd.observe import WINDOWS_QUEUED, Observer
 from edge_asd.profile import has_profile, load_profile
 from edge_asd.publish.jsonl import JsonlSink
-from edge_asd.publish.messages import HealthMessage, InfoMessage, ModelRef, MonitorInfo
+from edge_asd.publish.messages import InfoMessage, ModelRef, MonitorInfo
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.publish.mqtt_settings import MqttSettings, client_id_for
 from edge_asd.publish.store import EventStore
 from edge_asd.publish.topics import Topics, topic_segment
-from edge_asd.records import State
 from edge_asd.report import Reporter
 from edge_asd.secrets import read_secret
 from edge_asd.state_dir import StateLock, socket_path
@@ -54,9 +54,10 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.5
 _PATIENCE_S = 30.0
 """A worker that does not move for so long is stuck."""
-_DRAIN_S = 3.0
-_WINDOWS_QUEUED = 20
-"""Windows that the capture queue can hold, about (20 s of audio at a hop of a second)."""
+# Together with the broker's goodbye (2 s) the end stays below 5 s, whatever hangs.
+_DRAIN_S = 1.0
+_WORKER_S = 2.0
+_MQTT_S = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,6 @@ class Daemon:
         self._started_at = time.time()
         self._stop = threading.Event()
         self._closers: list[Callable[[], object]] = []  # called last to first
-        self._published_health = b""
 
     def run(self) -> int:
         """Run until a signal, or with ``once`` until everything is done.
@@ -100,9 +100,9 @@ class Daemon:
             EdgeAsdError: It cannot start.
         """
         with StateLock(self.options.state_dir):
+            self._install_signals()
             try:
                 worker, mqtt = self._start()
-                self._install_signals()
                 return self._supervise(worker, mqtt)
             finally:
                 self.notifier.stopping()
@@ -126,9 +126,6 @@ class Daemon:
         self.metrics.set_model(model)
         store = EventStore(self.options.state_dir)
         self._closers.append(store.close)
-        if store.moved_aside:
-            text = f"the event database was damaged and lies at {store.moved_aside}"
-            self.board.set("events", Health.WARNING, text)
         mqtt = self._open_mqtt(store, model)
         jsonl = JsonlSink(self.config.jsonl.path) if self.config.jsonl else None
         if jsonl:
@@ -153,7 +150,7 @@ class Daemon:
         http.start()
         if mqtt:
             mqtt.start()
-            self._closers.append(lambda: mqtt.close(_DRAIN_S))
+            self._closers.append(lambda: mqtt.close(_MQTT_S))
             self.watch.watch("mqtt", lambda: mqtt.progress)
         monitors = self._monitors(networks, bundle, report, store)
         return self._start_worker(monitors, bundle, report), mqtt
@@ -197,7 +194,7 @@ class Daemon:
     ) -> list[Monitor]:
         monitors = []
         for config in self.config.monitors:
-            self.metrics.init_monitor(config.name, queue_capacity=_WINDOWS_QUEUED)
+            self.metrics.init_monitor(config.name, queue_capacity=WINDOWS_QUEUED)
             profile = None
             if has_profile(self.options.state_dir, config.name):
                 profile = load_profile(self.options.state_dir, config.name, bundle)
@@ -222,22 +219,19 @@ class Daemon:
         for source, listening in by_source.items():
             thread = capture(listening[0].name, source, once=self.options.once)
             self.watch.watch(thread.name, lambda thread=thread: thread.progress)  # type: ignore[misc]
-            live = parse_source(source).live and not self.options.once
-            feeds.append(Feed(thread, listening, live))
-        worker = Worker(feeds, bundle, self.options.state_dir, report, _spawn)
+            feeds.append(Feed(thread, listening, thread.live))
+        worker = Worker(
+            feeds, bundle, self.options.state_dir, report, spawn=_spawn, drain_s=_DRAIN_S
+        )
         self.watch.watch("worker", lambda: worker.progress)
-        runner = _spawn("worker", worker.run)
-        self._closers.append(lambda: runner.join(_DRAIN_S))
-        self._closers.append(worker.stop)
         server = ControlServer(
             socket_path(self.options.state_dir, os.environ),
             lambda request, progress: _wait_for(worker, request, progress),
         )
         _spawn("control", server.serve_forever)
-        self._closers.append(server.close)
+        runner = _spawn("worker", worker.run)
+        self._closers.append(lambda: self._close_worker(worker, runner, server))
         for feed in feeds:
-            # Closed before the worker stops, so that what it drains has an end.
-            self._closers.append(feed.capture.close)
             feed.capture.start()
         return worker
 
@@ -252,68 +246,54 @@ class Daemon:
         signal.signal(signal.SIGINT, stop)
 
     def _supervise(self, worker: Worker, mqtt: MqttSink | None) -> int:
-        fed_at = 0.0
-        interval = self.notifier.watchdog_interval_s
-        while not self._stop.wait(_TICK_S):
+        observer = Observer(
+            self.config.device,
+            worker,
+            mqtt,
+            metrics=self.metrics,
+            board=self.board,
+            watch=self.watch,
+            notifier=self.notifier,
+        )
+        while not self._stop.is_set():
             if worker.failure is not None:
                 raise worker.failure
-            self._observe(worker, mqtt)
+            observer.look()
             if not self.ready:
                 # A missing microphone is a state, not a reason to hold up the boot.
                 self.ready = True
                 self.metrics.set_ready(True, started_at=self._started_at)
                 self.notifier.ready()
                 logger.info("ready monitors=%d device=%s", len(worker.monitors), self.config.device)
-            stalled = self.watch.stalled()
-            if interval is not None and not stalled and time.monotonic() - fed_at >= interval / 2:
-                fed_at = time.monotonic()
-                self.notifier.watchdog()
-            if self.options.once and worker.finished and (mqtt is None or mqtt.idle):
-                return _exit_code(worker)
+            if self._done(worker, mqtt):
+                if worker.errors:
+                    raise worker.errors[0]
+                return 0
+            self._stop.wait(_TICK_S)
         return 0
 
-    def _observe(self, worker: Worker, mqtt: MqttSink | None) -> None:
-        """Bring metrics, checks and the status line up to date."""
-        for feed in worker.feeds:
-            status = feed.capture.status()
-            for monitor in feed.monitors:
-                name = monitor.name
-                self.metrics.set_capture_up(name, up=status.up)
-                self.metrics.set_capture_restarts(name, status)
-                queued = min(_WINDOWS_QUEUED, round(feed.capture.held_s))
-                self.metrics.set_queue_length(name, queued)
-                up = status.up or (status.finished and status.error is None)
-                health = Health.HEALTHY if up else Health.CRITICAL
-                self.board.set(f"capture/{name}", health, status.reason or "audio arrives")
-        stalled = self.watch.stalled()
-        text = "stalled: " + ", ".join(stalled) if stalled else "all workers make progress"
-        self.board.set("workers", Health.CRITICAL if stalled else Health.HEALTHY, text)
-        self.metrics.set_clock_synchronized(clock_synchronized())
-        if mqtt:
-            self.board.set("mqtt", *mqtt.health())
-            self._publish_health(mqtt)
-        self.notifier.status(self._status_line(worker, mqtt))
+    def _done(self, worker: Worker, mqtt: MqttSink | None) -> bool:
+        """Whether nothing is left to do: with ``once``, or because no source can be used."""
+        if not worker.finished:
+            return False
+        if self.options.once:
+            return mqtt is None or mqtt.idle
+        return all(feed.capture.status().error is not None for feed in worker.feeds)
 
-    def _publish_health(self, mqtt: MqttSink) -> None:
-        checks = self.board.snapshot()
-        shown = repr(sorted((n, c.status.value) for n, c in checks.items())).encode()
-        if shown == self._published_health:
-            return
-        self._published_health = shown
-        message = HealthMessage.from_checks(
-            self.board.worst(), checks, device=self.config.device, updated_at=time.time()
-        )
-        mqtt.set_retained(self.topics.health, message.to_json())
-
-    @staticmethod
-    def _status_line(worker: Worker, mqtt: MqttSink | None) -> str:
-        states = [monitor.standing.state for monitor in worker.monitors]
-        up = sum(feed.capture.status().up for feed in worker.feeds)
-        broker = "none" if mqtt is None else "up" if mqtt.connected else "down"
-        counts = ", ".join(
-            f"{state.value} {states.count(state)}" for state in State if state in states
-        )
-        return f"{up}/{len(worker.feeds)} sources, {counts}, broker {broker}"
+    def _close_worker(
+        self, worker: Worker, runner: threading.Thread, server: ControlServer
+    ) -> None:
+        """End sources and commands, and let the worker take in what they had delivered."""
+        until = time.monotonic() + _WORKER_S
+        closing = [
+            _spawn(f"close-{feed.capture.name}", feed.capture.close) for feed in worker.feeds
+        ]
+        closing.append(_spawn("close-control", server.close))
+        worker.stop()
+        for thread in (*closing, runner):
+            thread.join(max(0.0, until - time.monotonic()))
+        if runner.is_alive():
+            logger.warning("worker does not stop, left behind")
 
 
 def _spawn(name: str, body: Callable[[], None]) -> threading.Thread:
@@ -325,9 +305,3 @@ def _spawn(name: str, body: Callable[[], None]) -> threading.Thread:
 def _wait_for(worker: Worker, request: dict[str, Any], progress: Reply) -> dict[str, Any]:
     """Carry a request to the worker and wait; called in a thread of the control socket."""
     return worker.submit(request, progress).result()
-
-
-def _exit_code(worker: Worker) -> int:
-    errors = [feed.capture.status().error for feed in worker.feeds]
-    failed = [error for error in errors if error is not None]
-    return failed[0].exit_code if failed else 0

@@ -124,6 +124,7 @@ class Decider:
         alert stays open while it is unknown how the machine sounds.
         """
         event = None
+        self._low_since_s = None  # how low the score was meanwhile is not known
         if state is State.IDLE:
             self._recent.clear()
             event = self._end(now, "machine idle", state) if self.event else None

@@ -103,9 +103,10 @@ def enrol(
     progress(0.0, "measuring")
     measured = _measure(open_audio, manifest, request.channel)
     slot_s = manifest.hop_samples / manifest.sample_rate
-    idle_rule, off = learn_idle_rule(measured.slots, slot_s)
     levels = np.asarray([slot.level_dbfs for slot in measured.slots])
     dead = np.asarray([slot.dead for slot in measured.slots])
+    _require_running(float((~dead).sum()) * slot_s, measured.heard_s, request.monitor)
+    idle_rule, off = learn_idle_rule(measured.slots, slot_s)
     running = ~off & ~dead
     _require_running(float(running.sum()) * slot_s, measured.heard_s, request.monitor)
     gain_db = round(manifest.reference_dbfs - float(np.median(levels[running])), 2)

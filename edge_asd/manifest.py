@@ -71,7 +71,7 @@ class LevelScorer(_Model):
 
     kind: Literal["level"] = "level"
     id: Identifier
-    spread_db: float = Field(default=1.5, gt=0, le=20)
+    spread_db: float = Field(default=0.5, gt=0, le=20)
     """How many decibels off the enrolled levels count as one standardised unit."""
 
 
@@ -95,7 +95,7 @@ class Manifest(_Model):
     version: Identifier
     created_at: str
     """RFC 3339 UTC."""
-    requires: str = ""
+    requires: str = Field(default="", max_length=32)
     """Lowest version of edge-asd that may load it; empty for any."""
     licence: str
     sample_rate: int = Field(ge=4000, le=192_000)

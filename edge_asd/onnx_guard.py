@@ -4,9 +4,10 @@ An ONNX file may name other files for its weights (external data) and operators 
 its own. A bundle must hold neither. The few message fields that matter are read straight from the
 protobuf wire format, so that the device does not need the ``onnx`` package.
 
-Field numbers are those of onnx.proto3: ModelProto(graph 7, opset_import 8, functions 25),
-GraphProto(node 1, initializer 5, sparse_initializer 15), NodeProto(attribute 5, domain 7),
-AttributeProto(t 5, g 6, tensors 10, graphs 11), TensorProto(external_data 13, data_location 14).
+Field numbers are those of onnx.proto3: ModelProto(graph 7, opset_import 8, training_info 20,
+functions 25), GraphProto(node 1, initializer 5, sparse_initializer 15), NodeProto(attribute 5,
+domain 7), AttributeProto(t 5, g 6, tensors 10, graphs 11, sparse_tensor 22, sparse_tensors 23),
+SparseTensorProto(values 1, indices 2), TensorProto(external_data 13, data_location 14).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from edge_asd.errors import BundleError
 
 STANDARD_DOMAINS = frozenset({b"", b"ai.onnx", b"ai.onnx.ml"})
 _MAX_DEPTH = 16
+_MAX_FIELD = 2**29 - 1  # of protobuf; readers cut larger ones down to it, and so see another field
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -56,6 +58,8 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while at < len(data):
         key, at = _varint(data, at)
         number, wire = key >> 3, key & 7
+        if not 0 < number <= _MAX_FIELD:
+            raise ValueError(f"field {number}")
         if wire == _VARINT:
             value, at = _varint(data, at)
             yield number, value
@@ -87,6 +91,8 @@ def _check_model(model: memoryview, member: str) -> None:
             _check_domain(bytes(domain), member)
     if any(True for _ in _messages(model, 25)):
         raise BundleError(f"{member}: defines functions of its own; export plain operators only")
+    if any(True for _ in _messages(model, 20)):
+        raise BundleError(f"{member}: holds training graphs; export it for inference")
     _check_graph(graphs[0], member, depth=0)
 
 
@@ -96,14 +102,15 @@ def _check_graph(graph: memoryview, member: str, depth: int) -> None:
     for tensor in _messages(graph, 5):
         _check_tensor(tensor, member)
     for sparse in _messages(graph, 15):
-        for tensor in _messages(sparse, 1, 2):
-            _check_tensor(tensor, member)
+        _check_sparse(sparse, member)
     for node in _messages(graph, 1):
         for domain in _messages(node, 7):
             _check_domain(bytes(domain), member)
         for attribute in _messages(node, 5):
             for tensor in _messages(attribute, 5, 10):
                 _check_tensor(tensor, member)
+            for sparse in _messages(attribute, 22, 23):
+                _check_sparse(sparse, member)
             for inner in _messages(attribute, 6, 11):
                 _check_graph(inner, member, depth + 1)
 
@@ -112,6 +119,11 @@ def _check_domain(domain: bytes, member: str) -> None:
     if domain not in STANDARD_DOMAINS:
         name = domain.decode("utf-8", "replace")
         raise BundleError(f"{member}: uses operators of {name!r}; only standard ONNX may be used")
+
+
+def _check_sparse(sparse: memoryview, member: str) -> None:
+    for tensor in _messages(sparse, 1, 2):
+        _check_tensor(tensor, member)
 
 
 def _check_tensor(tensor: memoryview, member: str) -> None:

@@ -58,6 +58,7 @@ def measure_slot(samples: FloatArray) -> Slot:
     """Measure one hop of audio, (n,) float32 with n >= 1024."""
     spectrum = np.square(np.abs(scipy.fft.rfft(samples)))
     edges = np.geomspace(4, len(spectrum), BANDS + 1).astype(int)
+    edges = np.maximum(edges, 4 + np.arange(BANDS + 1))  # no band of a short slot is empty
     power = np.add.reduceat(spectrum, edges[:-1]) / np.diff(edges)
     bands = 10.0 * np.log10(power + 1e-12)
     shape = (bands - bands.mean()).astype(np.float32)
@@ -101,7 +102,7 @@ def learn_idle_rule(slots: Sequence[Slot], slot_s: float) -> tuple[IdleRule, NDA
     """Learn when the machine runs from the slots of enrolment, in order of time.
 
     Args:
-        slots: At least one.
+        slots: At least one that is not dead; dead ones teach nothing.
         slot_s: Length of a slot, seconds.
 
     Returns:
@@ -109,16 +110,17 @@ def learn_idle_rule(slots: Sequence[Slot], slot_s: float) -> tuple[IdleRule, NDA
     """
     levels = np.asarray([slot.level_dbfs for slot in slots])
     shapes = np.stack([slot.shape_db for slot in slots])
-    boundary = _level_boundary(levels)
-    quiet = levels < boundary if boundary is not None else np.zeros(len(levels), dtype=bool)
-    running = ~quiet
+    live = ~np.asarray([slot.dead for slot in slots])
+    boundary = _level_boundary(levels[live])
+    quiet = live & (levels < boundary) if boundary is not None else np.zeros_like(live)
+    running = live & ~quiet
     pause, off = _pauses(quiet, slot_s)
     running_shape = np.median(shapes[running], axis=0).astype(np.float32)
     distances = np.sqrt(np.square(shapes[running] - running_shape).mean(axis=1))
     softest = float(np.percentile(levels[running], 1.0))
     rule = IdleRule(
         quiet_below_dbfs=boundary if boundary is not None else softest - UNHEARD_DROP_DB,
-        silent_below_dbfs=min(softest, float(levels.min())) - SILENT_DROP_DB,
+        silent_below_dbfs=min(softest, float(levels[live].min())) - SILENT_DROP_DB,
         running_shape_db=running_shape,
         quiet_shape_db=np.median(shapes[quiet], axis=0).astype(np.float32) if quiet.any() else None,
         running_spread_db=float(distances.max()),

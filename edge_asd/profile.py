@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_asd.bundle import Bundle, npz_bytes, read_npz
-from edge_asd.errors import BundleError, ProfileError
+from edge_asd.errors import BundleError, ProfileError, ScorerError
 from edge_asd.files import replace_file
 from edge_asd.manifest import Manifest
 from edge_asd.operating import IdleRule
@@ -116,7 +116,8 @@ class Profile:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A threshold that is not a number would never be reached: nobody would notice.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Standard(_Section):
@@ -159,7 +160,7 @@ class _File(_Section):
     standards: dict[str, _Standard]
     persistence: _Persistence
     calibration: _Calibration
-    block_s: float
+    block_s: float = Field(gt=0)
     idle: _Idle
     references: str = Field(pattern=r"^references-[0-9a-f]{16}\.npz$")
     references_sha256: str
@@ -244,6 +245,8 @@ def load_profile(state_dir: Path, monitor: str, bundle: Bundle) -> Profile:
         raise ProfileError(
             f"{references}: array {error} is missing; enrol {monitor} again"
         ) from error
+    except ScorerError as error:
+        raise ProfileError(f"{references}: {error}") from error
 
 
 def _read_file(path: Path, monitor: str) -> _File:
@@ -256,7 +259,7 @@ def _read_file(path: Path, monitor: str) -> _File:
         ) from error
     except OSError as error:
         raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProfileError(f"{path}: not JSON ({error}); enrol {monitor} again") from error
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if isinstance(schema, int) and schema > PROFILE_SCHEMA:

@@ -79,6 +79,7 @@ class Reporter:
         self._clock = clock
         self._boot_id = boot_id()
         self._undelivered: list[tuple[str, EventMessage]] = []
+        self._stored()
 
     def event(self, monitor: str, event: Event, profile: Profile, previous: Event | None) -> None:
         """Record a step of an alert: on disk first, then to whoever listens."""
@@ -119,13 +120,29 @@ class Reporter:
                 return
             self._undelivered.pop(0)
             self.metrics.outbox_dropped(recorded.dropped)
-            self.health.set("events", Health.HEALTHY, "events are stored")
+            self._stored()
             self._line(recorded.message)
+
+    def _stored(self) -> None:
+        aside = self._store.moved_aside
+        if aside is None:
+            self.health.set("events", Health.HEALTHY, "events are stored")
+        else:
+            text = f"the database was damaged and lies at {aside}; look into it, then restart"
+            self.health.set("events", Health.WARNING, text)
 
     @property
     def unrecorded(self) -> int:
         """Events that wait for the disk."""
         return len(self._undelivered)
+
+    def give_up(self) -> None:
+        """Write to the log what the disk refuses to the last."""
+        for monitor, message in self._undelivered:
+            logger.error(
+                "monitor=%s event not stored, only logged: %s", monitor, message.to_json().decode()
+            )
+        self._undelivered.clear()
 
     def state(self, monitor: str, standing: Standing, profile: Profile | None) -> None:
         """Publish a monitor's state, retained."""
@@ -158,6 +175,13 @@ class Reporter:
     def score(self, monitor: str, scored: Scored, state: State, profile: Profile) -> None:
         """Publish one window's score; best effort."""
         self.metrics.scored(monitor, scored.score)
+        logger.debug(
+            "monitor=%s score=%.3f level_dbfs=%.1f nearest=%s",
+            monitor,
+            scored.score,
+            scored.level_dbfs,
+            scored.nearest,
+        )
         message = ScoreMessage(
             device=self.device,
             source=monitor,

@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
 from brokers import mosquitto
+from support.tiny import write_tiny_bundle
+
+from edge_asd.engine import open_networks
 
 __all__ = ["mosquitto"]
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory):
+    """The tiny bundle of ``support.tiny``, on disk."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny-1.asd")
+
+
+@pytest.fixture(scope="session")
+def tiny_networks(tiny_bundle):
+    """Its networks, opened once: no test changes them."""
+    networks = open_networks(tiny_bundle)
+    yield networks
+    networks.close()

@@ -103,6 +103,11 @@ class CaptureThread:
             return self._progress
 
     @property
+    def live(self) -> bool:
+        """It does not wait for the worker: what is not taken in time is dropped."""
+        return self._live
+
+    @property
     def spent(self) -> bool:
         """Finished, and every block was taken."""
         return self._queue.spent

@@ -13,15 +13,15 @@ from edge_asd import __version__
 from edge_asd.errors import EdgeAsdError
 
 _COMMANDS = {
-    "run": "run",
-    "demo": "demo",
-    "enrol": "enrol",
-    "score": "score",
-    "status": "status",
-    "devices": "devices",
-    "check": "check",
-    "events": "events",
-    "bundle": "bundle",
+    "run": "Listen, score, decide and publish until stopped.",
+    "demo": "Show the whole job on a simulated machine.",
+    "enrol": "Learn what a machine sounds like when it is well.",
+    "score": "Score sound files against what a monitor learned.",
+    "status": "Show the state of every monitor of the running daemon.",
+    "devices": "List the inputs that a monitor can listen to.",
+    "check": "Check the operator's file, the bundle and the profiles.",
+    "events": "List the steps of every alert.",
+    "bundle": "Look into bundles.",
 }
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -33,11 +33,14 @@ class _Commands(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        module = _COMMANDS.get(cmd_name)
-        if module is None:
+        if cmd_name not in _COMMANDS:
             return None
-        command = importlib.import_module(f"edge_asd.cli.{module}").command
+        command = importlib.import_module(f"edge_asd.cli.{cmd_name}").command
         return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -7,6 +7,7 @@ import os
 
 import click
 
+from edge_asd.alerting import persistence_of
 from edge_asd.bundle_store import choose_bundle
 from edge_asd.cli.options import (
     config_option,
@@ -16,7 +17,6 @@ from edge_asd.cli.options import (
     state_dir_path,
 )
 from edge_asd.config import Config
-from edge_asd.monitor import persistence_of
 from edge_asd.profile import has_profile, load_profile
 from edge_asd.publish.mqtt_settings import MqttSettings, client_id_for
 from edge_asd.secrets import read_secret

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from typing_extensions import Self
 
+from edge_asd.alerting import enrol_request
+from edge_asd.answers import summary
 from edge_asd.bundle_store import choose_bundle
 from edge_asd.capture import capture, list_audio
 from edge_asd.cli.options import (
@@ -27,12 +29,18 @@ from edge_asd.cli.options import (
 from edge_asd.config import MonitorConfig
 from edge_asd.control import Reply, ask_daemon
 from edge_asd.errors import CaptureError, DataError, UsageError
-from edge_asd.learning import Learned, install, learn_from_files, learn_from_recording
-from edge_asd.monitor import enrol_request
+from edge_asd.learning import (
+    Learned,
+    install,
+    learn_from_files,
+    learn_from_recording,
+    refuse_during_alert,
+)
 from edge_asd.profile import profile_dir
+from edge_asd.publish.store import FILE_NAME, EventStore
+from edge_asd.records import State
 from edge_asd.reservoir import PieceWriter
 from edge_asd.state_dir import StateLock, socket_path
-from edge_asd.worker import summary
 
 _SOURCE_PATIENCE_S = 20.0
 _RECORDING_SHARE = 0.7
@@ -90,7 +98,13 @@ def command(
         )
         if result is None:
             result = _enrol_here(
-                folder, section, files=files, seconds=seconds, bundle_file=bundle, bar=bar
+                folder,
+                section,
+                files=files,
+                seconds=seconds,
+                bundle_file=bundle,
+                force=force,
+                bar=bar,
             )
     _show(result, as_json=as_json)
 
@@ -142,11 +156,13 @@ def _enrol_here(
     files: list[Path],
     seconds: float | None,
     bundle_file: str | None,
+    force: bool,
     bar: _Bar,
 ) -> dict[str, Any]:
     bundle = choose_bundle(folder, bundle_file, [section.name])
     request = enrol_request(section, bundle.manifest)
     with StateLock(folder):
+        refuse_during_alert(section.name, _open_alert(folder, section.name), force=force)
         learned: Learned
         if files:
             shown = f"file:{files[0]}" + (f" and {len(files) - 1} more" if files[1:] else "")
@@ -171,6 +187,18 @@ def _enrol_here(
             )
         install(folder, bundle, learned)
     return summary(learned.profile)
+
+
+def _open_alert(folder: Path, monitor: str) -> State:
+    """State that the daemon left behind: an alert that was open when it stopped still is."""
+    if not (folder / FILE_NAME).exists():
+        return State.UNKNOWN
+    store = EventStore(folder, read_only=True)
+    try:
+        message = store.open_event(monitor)
+    finally:
+        store.close()
+    return State.UNKNOWN if message is None else State(message.severity.value)
 
 
 def _record(folder: Path, section: MonitorConfig, seconds: float, progress: Reply) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Spec(BaseModel):
@@ -34,6 +34,12 @@ class LogMelStatistics(_Spec):
     n_mels: int = Field(default=128, ge=4, le=512)
     f_min: float = Field(default=0.0, ge=0.0)
     f_max: float = Field(default=8000.0, gt=0.0)
+
+    @model_validator(mode="after")
+    def _band_is_not_empty(self) -> LogMelStatistics:
+        if self.f_min >= self.f_max:
+            raise ValueError(f"f_min={self.f_min:g} is not below f_max={self.f_max:g}")
+        return self
 
 
 FeatureSpec = Annotated[

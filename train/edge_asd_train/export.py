@@ -207,6 +207,8 @@ def _label_fields(label: Label, recipe: Recipe, now: datetime) -> dict[str, Any]
                 "id": "log_mel",
                 "feature": LogMelStatistics(f_max=recipe.sample_rate / 2).model_dump(),
             },
+            # docs/results.md shows what each of the three is worth, and why 0.5 dB.
+            {"kind": "level", "id": "level", "spread_db": 0.5},
         ],
         "fusion": "mean",
     }

@@ -1,0 +1,43 @@
+"""What the daemon and the command line answer about monitors and profiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_asd.monitor import Monitor
+from edge_asd.profile import Profile
+
+
+def status_of(monitor: Monitor) -> dict[str, Any]:
+    """What ``edge-asd status`` shows of a monitor."""
+    standing, profile = monitor.standing, monitor.profile
+    return {
+        "monitor": monitor.name,
+        "source": monitor.config.source,
+        "state": standing.state.value,
+        "reason": standing.reason,
+        "score": standing.score,
+        "threshold": profile.calibration.threshold if profile else None,
+        "percentile": standing.percentile,
+        "progress": standing.progress,
+        "provisional": profile.calibration.provisional if profile else None,
+        "event_id": monitor.alert.id if monitor.alert else None,
+    }
+
+
+def summary(profile: Profile) -> dict[str, Any]:
+    """What ``edge-asd enrol`` shows of a new profile."""
+    calibration = profile.calibration
+    return {
+        "monitor": profile.monitor,
+        "bundle": profile.bundle_label,
+        "enrolled_s": profile.enrolled_s,
+        "gain_db": profile.gain_db,
+        "threshold": calibration.threshold,
+        "alarm_threshold": calibration.alarm_threshold,
+        "method": calibration.method,
+        "asked_per_week": calibration.asked_per_week,
+        "supported_per_week": calibration.supported_per_week,
+        "provisional": calibration.provisional,
+        "idle_heard": profile.idle_rule.quiet_shape_db is not None,
+    }

@@ -1,0 +1,111 @@
+"""What the daemon shows of itself twice a second: metrics, checks, and systemd's status line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from edge_asd.clock import clock_synchronized
+from edge_asd.health import Health, HealthBoard, ProgressWatch
+from edge_asd.metrics import Metrics
+from edge_asd.notify import Notifier
+from edge_asd.publish.messages import HealthMessage
+from edge_asd.publish.mqtt import MqttSink
+from edge_asd.publish.topics import Topics
+from edge_asd.records import State
+from edge_asd.worker import Feed, Worker
+
+WINDOWS_QUEUED = 20
+"""Windows that the capture queue can hold, about (20 s of audio at a hop of a second)."""
+
+
+class Observer:
+    """Brings everything that is shown up to date; used by the main thread.
+
+    Args:
+        device: Name of this device.
+        worker: Whose sources and monitors are shown.
+        mqtt: The broker's sink, None without MQTT.
+        metrics: Prometheus.
+        board: The checks.
+        watch: Which threads move.
+        notifier: The service manager.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        worker: Worker,
+        mqtt: MqttSink | None,
+        *,
+        metrics: Metrics,
+        board: HealthBoard,
+        watch: ProgressWatch,
+        notifier: Notifier,
+    ) -> None:
+        self._device, self._worker, self._mqtt = device, worker, mqtt
+        self._metrics, self._board, self._watch = metrics, board, watch
+        self._notifier = notifier
+        self._published: list[tuple[str, str]] = []
+        self._status = ""
+        self._fed_at = -float("inf")
+
+    def look(self) -> None:
+        """Look at everything once."""
+        for feed in self._worker.feeds:
+            self._look_at(feed)
+        stalled = self._watch.stalled()
+        text = "stalled: " + ", ".join(stalled) if stalled else "all workers make progress"
+        self._board.set("workers", Health.CRITICAL if stalled else Health.HEALTHY, text)
+        self._metrics.set_clock_synchronized(clock_synchronized())
+        if self._mqtt:
+            self._board.set("mqtt", *self._mqtt.health())
+            self._publish_health(self._mqtt)
+        self._tell_service_manager(stalled)
+
+    def _look_at(self, feed: Feed) -> None:
+        status = feed.capture.status()
+        fine = status.up or (status.finished and status.error is None)
+        health = Health.HEALTHY if fine else Health.CRITICAL
+        starting = not status.finished and not status.frames and not status.restarts
+        if not fine and starting:
+            health = Health.UNKNOWN
+        for monitor in feed.monitors:
+            name = monitor.name
+            self._metrics.set_capture_up(name, up=status.up)
+            self._metrics.set_capture_restarts(name, status)
+            self._metrics.set_queue_length(name, min(WINDOWS_QUEUED, round(feed.capture.held_s)))
+            self._board.set(f"capture/{name}", health, status.reason or "audio arrives")
+
+    def _publish_health(self, mqtt: MqttSink) -> None:
+        """Publish the checks when one of them changed its mind."""
+        checks = self._board.snapshot()
+        shown = [(name, check.status.value) for name, check in checks.items()]
+        if shown == self._published:
+            return
+        self._published = shown
+        message = HealthMessage.from_checks(
+            self._board.worst(), checks, device=self._device, updated_at=time.time()
+        )
+        mqtt.set_retained(Topics(self._device).health, message.to_json())
+
+    def _tell_service_manager(self, stalled: Sequence[str]) -> None:
+        status = self._status_line()
+        if status != self._status:
+            self._status = status
+            self._notifier.status(status)
+        interval, now = self._notifier.watchdog_interval_s, time.monotonic()
+        # Half of the interval, because this is asked only now and then.
+        if interval is not None and not stalled and now - self._fed_at >= interval / 2:
+            self._fed_at = now
+            self._notifier.watchdog()
+
+    def _status_line(self) -> str:
+        feeds, monitors = self._worker.feeds, self._worker.monitors
+        states = [monitor.standing.state for monitor in monitors]
+        up = sum(feed.capture.status().up for feed in feeds)
+        broker = "none" if self._mqtt is None else "up" if self._mqtt.connected else "down"
+        counts = ", ".join(
+            f"{state.value} {states.count(state)}" for state in State if state in states
+        )
+        return f"{up}/{len(feeds)} sources, {counts}, broker {broker}"
