@@ -2,7 +2,7 @@
 # Needed beforehand: make and Python 3.10 or newer (PYTHON=/path/to/python3.11 picks one).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint fmt wheel clean
+.PHONY: help setup demo test test-long lint fmt results wheel clean
 
 # Debian's names; after `=` what each is wanted for (tools/system-packages.sh).
 TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
@@ -15,6 +15,9 @@ TRAIN_TESTS := $(wildcard tests/train tests/parity)
 TEST_TOOLS := pytest pytest-timeout hypothesis onnx
 
 PYTHON_PATHS := $(wildcard edge_asd train tests tools benchmarks)
+
+# Holds mimii_ch0/ and drone_prop/; they are not part of the project.
+RECORDINGS ?= ../shared/data
 
 # mosquitto lives in /usr/sbin, where an ordinary user's PATH does not lead.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -54,6 +57,10 @@ lint: setup ## Check style, types, the import rule, scripts and the systemd unit
 fmt: setup ## Format the code and apply the safe fixes
 	.venv/bin/ruff format $(PYTHON_PATHS)
 	.venv/bin/ruff check --fix $(PYTHON_PATHS)
+
+results: ## Measure first-shot detection on real recordings (RECORDINGS=folder)
+	@tools/bootstrap.sh .venv-demo demo
+	.venv-demo/bin/python benchmarks/first_shot.py --recordings $(RECORDINGS)
 
 wheel: setup ## Build the wheel into dist/
 	@rm -rf build # setuptools would pack what an earlier build left there

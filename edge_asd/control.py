@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import socketserver
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +119,21 @@ def ask_daemon(path: Path, request: dict[str, Any], progress: Reply) -> dict[str
         except OSError:
             return None
         connection.settimeout(None)
+        for reply in _replies(connection, request):
+            if "progress" in reply:
+                progress(reply["progress"], reply["text"])
+            elif "error" in reply:
+                kind = getattr(errors, str(reply.get("kind")), EdgeAsdError)
+                raise kind(reply["error"])
+            else:
+                return dict(reply["result"])
+    raise StorageError(f"{path}: the daemon stopped before it answered; see its log")
+
+
+def _replies(connection: socket.socket, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Send a request and yield what comes back; a daemon that dies ends it."""
+    with contextlib.suppress(ConnectionError):
         connection.sendall(json.dumps(request).encode() + b"\n")
         with connection.makefile("rb") as lines:
             for line in lines:
-                reply = json.loads(line)
-                if "progress" in reply:
-                    progress(reply["progress"], reply["text"])
-                elif "error" in reply:
-                    kind = getattr(errors, str(reply.get("kind")), EdgeAsdError)
-                    raise kind(reply["error"])
-                else:
-                    return dict(reply["result"])
-    raise StorageError(f"{path}: the daemon stopped before it answered; see its log")
+                yield json.loads(line)

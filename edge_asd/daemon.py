@@ -285,11 +285,11 @@ class Daemon:
     ) -> None:
         """End sources and commands, and let the worker take in what they had delivered."""
         until = time.monotonic() + _WORKER_S
+        worker.stop()  # first: the end of a source that we close ourselves means nothing
         closing = [
             _spawn(f"close-{feed.capture.name}", feed.capture.close) for feed in worker.feeds
         ]
         closing.append(_spawn("close-control", server.close))
-        worker.stop()
         for thread in (*closing, runner):
             thread.join(max(0.0, until - time.monotonic()))
         if runner.is_alive():

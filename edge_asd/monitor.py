@@ -199,8 +199,9 @@ class Monitor:
         logger.error("monitor=%s enrolment failed reason=%s", self.name, reason)
         self._report.health.set(f"enrolment/{self.name}", Health.CRITICAL, reason)
         if self._listener is not None:
-            # A new start: what was heard meanwhile is missing. An open alert stays open.
-            self._listen(self._listener.profile, self._listener.event)
+            if self._shown is not None:
+                # A new start: what was heard meanwhile is missing. An open alert stays open.
+                self._listen(self._listener.profile, self._listener.event)
             return
         self.given_up = give_up
         self._show(Standing(State.UNKNOWN, f"enrolment failed: {reason}"))

@@ -178,7 +178,9 @@ class Worker:
             return
         status = feed.capture.status()
         if feed.capture.spent:
-            self._end(feed)
+            # A source that is closed because we stop has not ended: an open alert stays open.
+            if not self._stop.is_set():
+                self._end(feed)
         elif not status.up and status.reason != feed.down:
             feed.down = status.reason
             for monitor in feed.monitors:

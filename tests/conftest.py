@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from brokers import mosquitto
+from support.processes import machine
 from support.tiny import write_tiny_bundle
 
 from edge_asd.engine import open_networks
 
-__all__ = ["mosquitto"]
+__all__ = ["machine", "mosquitto"]
 
 
 @pytest.fixture(scope="session")

@@ -36,11 +36,19 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command = importlib.import_module(f"edge_asd.cli.{cmd_name}").command
-        return command if isinstance(command, click.Command) else None
+        return _unwrapped(command) if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _unwrapped(command: click.Command) -> click.Command:
+    """Turn the ``\\b`` of raw docstrings into the character that keeps click from wrapping."""
+    command.help = (command.help or "").replace("\\b", "\b")
+    for nested in getattr(command, "commands", {}).values():
+        _unwrapped(nested)
+    return command
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,7 +59,7 @@ def cli() -> None:
     \b
     Try it without any hardware:    edge-asd demo
     Learn a machine's normal sound: edge-asd enrol --monitor pump-1 --source alsa: --seconds 600
-    Listen, and alert over MQTT:    edge-asd run --monitor pump-1 --source alsa: \\
+    Listen, and alert over MQTT:    edge-asd run --monitor pump-1 --source alsa:
                                         --mqtt mqtt://broker:1883
 
     Exit codes: 0 ok, 2 usage, 65 bad data, 69 unavailable, 78 configuration.
@@ -65,13 +73,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        result = cli.main(args=arguments, prog_name="edge-asd", standalone_mode=False)
+        result = _unwrapped(cli).main(args=arguments, prog_name="edge-asd", standalone_mode=False)
     except click.exceptions.Abort:
         return _INTERRUPTED
     except KeyboardInterrupt:
         return _INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later: the help itself
+            error.show()
+            return error.exit_code
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else "edge-asd"
+        message = " ".join(error.format_message().split()).rstrip(".")
+        click.echo(f"edge-asd: {message}; see {where} --help", err=True)
         return error.exit_code
     except EdgeAsdError as error:
         click.echo(f"edge-asd: {error}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
@@ -25,16 +24,13 @@ def bar(share: float, width: int) -> str:
     return text.ljust(width)
 
 
-def columns(values: Sequence[float], width: int) -> tuple[list[float], int]:
-    """Squeeze a history into at most ``width`` columns, each the largest of its share.
+def columns(values: Sequence[float], per_column: int) -> list[float]:
+    """Squeeze a history: each column is the largest of ``per_column`` values in a row.
 
-    Returns:
-        The columns, and how many values each stands for.
+    >>> columns([1.0, 5.0, 2.0], 2)
+    [5.0, 2.0]
     """
-    per_column = max(1, math.ceil(len(values) / width))
-    return [
-        max(values[start : start + per_column]) for start in range(0, len(values), per_column)
-    ], per_column
+    return [max(values[start : start + per_column]) for start in range(0, len(values), per_column)]
 
 
 def chart(values: Sequence[float], low: float, high: float, height: int) -> list[str]:

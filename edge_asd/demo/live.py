@@ -70,7 +70,9 @@ def screen(now: Now, width: int, height: int) -> list[Text]:
         _state(now),
         _level(now, width),
         _score(now, width),
-        _rule("score over time", width),
+        _rule(
+            f"score over time, a column is {_per_column(now, width) * now.plan.hop_s:.1f} s", width
+        ),
         *_history(now, width, chart_rows),
         _rule(f"what a subscriber of {now.url} receives", width),
         *_messages(now, width, free - chart_rows),
@@ -94,7 +96,11 @@ def _steps(now: Now) -> Text:
     line = Text(" ")
     for number, (name, _) in enumerate(_STEPS):
         sign, style = (
-            ("✔", "green") if number < current else ("▶", "bold") if number == current else ("·", "dim")
+            ("✔", "green")
+            if number < current
+            else ("▶", "bold")
+            if number == current
+            else ("·", "dim")
         )
         line.append(f"{sign} {name}   ", style=style)
     return line
@@ -148,7 +154,8 @@ def _history(now: Now, width: int, rows: int) -> list[Text]:
     """The chart with its threshold and a row of marks: ``rows + 1`` lines."""
     if now.threshold is None or not now.scores:
         return [Text() for _ in range(rows + 1)]
-    values, per_column = columns(list(now.scores), max(1, width - _SCALE - 1))
+    per_column = _per_column(now, width)
+    values = columns(list(now.scores), per_column)
     low = min(0.0, *values, now.threshold)
     # A fault can score a hundred times the threshold; what matters is near it.
     high = max(1.25 * now.threshold, min(max(values), 2.5 * now.threshold), low + 1e-6)
@@ -168,12 +175,18 @@ def _history(now: Now, width: int, rows: int) -> list[Text]:
     return [*lines, _marks(now, per_column)]
 
 
+def _per_column(now: Now, width: int) -> int:
+    """Scores in a column of the chart: the whole story fits, and what is left running too."""
+    expected = (now.plan.end_s - now.plan.enrol_s) / now.plan.hop_s
+    return math.ceil(max(expected, len(now.scores)) / max(1, width - _SCALE - 1))
+
+
 def _marks(now: Now, per_column: int) -> Text:
     line = Text(" ")
     first = now.scored - len(now.scores)
     for number, text in now.marks:
         column = (number - first) // per_column
-        if column >= len(line.plain) - 1:
+        if number >= first and column >= len(line.plain) - 1:
             line.append(" " * (column + 1 - len(line.plain)))
             line.append(f"▲ {text}", style="bold")
     return line

@@ -39,12 +39,25 @@ class Now:
     """Stream time and message; scores are only counted."""
     footer: str = "Ctrl-C ends it"
 
-    def take(self, message: Message) -> None:
-        """Take in a message at the stream time of now."""
+    _latest: dict[str, bytes] = field(default_factory=dict)
+
+    def take(self, message: Message) -> bool:
+        """Take in a message at the stream time of now.
+
+        Returns:
+            Whether it is worth a line: no score, and not the same as the one before on its topic.
+        """
         self.story.take(message, self.at_s)
-        if message.leaf != "score":
+        if message.leaf == "score":
+            self._score(message)
+            return False
+        news = self._latest.get(message.topic) != message.payload
+        self._latest[message.topic] = message.payload
+        if news:
             self.messages.append((self.at_s, message))
-            return
+        return news
+
+    def _score(self, message: Message) -> None:
         fields = message.fields
         self.score, self.threshold = fields.get("score"), fields.get("threshold")
         if self.score is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import IO
+from typing import TextIO
 
 from edge_asd.demo.now import Now
 from edge_asd.demo.story import clock
@@ -23,7 +23,7 @@ class PlainView:
         monotonic: Seconds.
     """
 
-    def __init__(self, out: IO[str], monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, out: TextIO, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._out, self._monotonic = out, monotonic
         self._step = ""
         self._said_at_s = -math.inf
@@ -47,7 +47,8 @@ class PlainView:
     def message(self, now: Now, message: Message) -> None:
         """Print a message."""
         text = f"{message.topic} {message.shortened}"
-        self._say(now, text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "...")
+        whole = message.leaf == "event" or len(text) <= _LONGEST
+        self._say(now, text if whole else text[: _LONGEST - 3] + "...")
 
     def close(self) -> None:
         """Nothing to leave."""

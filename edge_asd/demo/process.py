@@ -51,6 +51,10 @@ class DaemonProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it: SIGTERM, and SIGKILL if it does not go; once it is gone, nothing."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
@@ -70,7 +74,9 @@ class DaemonProcess:
             CaptureError: It has stopped; the text is its own last word.
         """
         if self._process is not None and (code := self._process.poll()) is not None:
-            lines = self._log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+            lines = self._log.read_text(errors="replace").strip().splitlines() or [
+                "it said nothing"
+            ]
             said = lines[-1].removeprefix("edge-asd: ")
             raise CaptureError(f"the daemon stopped with exit code {code}: {said}")
 

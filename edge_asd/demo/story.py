@@ -131,10 +131,11 @@ class Story:
         plan, alert = self.plan, self.alert
         ready_s = plan.onset_s - plan.window_s - plan.alert.within_s
         if self.listening_s is None or self.listening_s > ready_s:
-            return [
-                "learning took too long for this computer: the fault began before enough normal "
+            late = (
+                "learning took too long for this computer, the fault began before enough normal "
                 f"sound was heard; try again with --speed {plan.speed / 2:g}"
-            ]
+            )
+            return [late]
         found = [f"false alarm at {clock(a.raised_s)}" for a in self.false_alarms]
         if alert is None:
             found.append(f"no alert, although the fault began at {clock(plan.onset_s)}")

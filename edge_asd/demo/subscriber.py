@@ -17,6 +17,7 @@ _QUEUED = 1000
 """Messages that may wait to be shown; what arrives beyond them is dropped and counted."""
 # Of no interest to a human reader, or the same in every message.
 _ENVELOPE = ("schema", "device", "source", "clock", "monotonic_ns", "boot_id", "model")
+_IDENTIFIERS = {"id", "event_id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Message:
 
     @property
     def leaf(self) -> str:
-        """Last part of the topic: ``state``, ``event``, ``score`` …"""
+        """Last part of the topic: ``state``, ``event`` or ``score``."""
         return self.topic.rpartition("/")[2]
 
     @property
@@ -47,7 +48,9 @@ class Message:
         if not fields:
             return self.payload.decode(errors="replace")
         told = {k: v for k, v in fields.items() if k not in _ENVELOPE and v not in (None, "")}
-        return json.dumps(told, separators=(",", ":"), ensure_ascii=False)
+        for key in _IDENTIFIERS & told.keys():
+            told[key] = f"{told[key]:.8}..."
+        return json.dumps(told, separators=(",", ":"))
 
 
 class Subscriber:
@@ -63,6 +66,7 @@ class Subscriber:
 
     def __init__(self, host: str, port: int) -> None:
         self.dropped = 0
+        self.port = port
         self._address = (host, port)
         self._arrived: queue.Queue[Message] = queue.Queue(_QUEUED)
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
@@ -91,6 +95,6 @@ class Subscriber:
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         try:
-            self._arrived.put_nowait(Message(message.topic, message.payload))
+            self._arrived.put_nowait(Message(message.topic, bytes(message.payload)))
         except queue.Full:
             self.dropped += 1

@@ -25,8 +25,8 @@ def verdict(story: Story) -> list[str]:
         severity = plan.severity_at(alert.raised_s)
         late_s = alert.raised_s - plan.onset_s
         worse = ""
-        if alert.alarm_s is not None and alert.alarm_s > alert.raised_s:
-            worse = f", alarm at {clock(alert.alarm_s)}"
+        if alert.alarm_s is not None and alert.first != "alarm":
+            worse = f", then alarm at {clock(alert.alarm_s)}"
         lines += [
             _row(
                 "alert",

@@ -29,6 +29,7 @@ OFFLINE = b"offline"
 
 _UNSUPPORTED_VERSION = 0x84
 _UNSPECIFIED = 0x80
+_LOGIN = (0x86, 0x87)  # bad user name or password, not authorized
 _STEP_S = 0.5
 
 
@@ -133,6 +134,8 @@ class Link:
         if self._connack.is_failure:
             self.abort("refused")
             text = f"{address} refused the connection: {self._connack}"
+            if self._connack.value in _LOGIN:
+                text += "; check mqtt.username and mqtt.password_file"
             older = self._connack.value == _UNSUPPORTED_VERSION
             return Opened(Opening.REFUSED, text, try_older=older)
         return Opened(Opening.ACCEPTED)

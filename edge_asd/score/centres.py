@@ -78,9 +78,13 @@ class CentreScorer:
         """Restore what ``state`` gave."""
         return cls(state["references"])
 
-    def _distances(self, z: FloatArray) -> FloatArray:
+    def _distances(self, z: FloatArray) -> NDArray[np.float64]:
         if z.shape[-1] != self.references.shape[1]:
             raise ScorerError(
                 f"embeddings have {z.shape[-1]} values, the references {self.references.shape[1]}"
             )
-        return 1.0 - unit(z) @ self.references.T  # (B, S, D) @ (D, K) -> (B, S, K)
+        # In double precision: the rounding of a product in single precision depends on how many
+        # windows are scored together, and a close reference leaves little else than rounding.
+        norm = np.linalg.norm(z.astype(np.float64), axis=-1, keepdims=True)
+        cosine = (z / np.maximum(norm, 1e-12)) @ self.references.T.astype(np.float64)
+        return 1.0 - cosine  # (B, S, D) @ (D, K) -> (B, S, K)

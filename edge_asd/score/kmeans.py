@@ -12,6 +12,9 @@ _MAX_ITERATIONS = 100
 
 def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
     """Squared Euclidean distances between rows, (N, D) and (M, D) -> (N, M)."""
+    # Decibels lie far from zero: without this, rounding is as large as what tells windows apart.
+    origin = y.mean(axis=0)
+    x, y = x - origin, y - origin
     cross = x @ y.T
     norms = np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1)[None, :]
     return np.asarray(np.maximum(norms - 2.0 * cross, 0.0))

@@ -75,4 +75,5 @@ class NeighbourScorer:
             raise ScorerError(
                 f"features have {x.shape[-1]} values, the references {self.references.shape[1]}"
             )
-        return squared_distances(x, self.references)
+        # In double precision: see CentreScorer; |x|² - 2xy + |y|² cancels where they are close.
+        return squared_distances(x.astype(np.float64), self.references.astype(np.float64))

@@ -118,7 +118,7 @@ def fit(
             terms = " ".join(f"{name}={value:.3f}" for name, value in progress.terms.items())
             bars.update(task, completed=progress.step, terms=terms)
 
-        final = bars.add_task("normalising", total=chosen.batch_norm_batches, terms="")
+        final = bars.add_task("normalising", total=run.settle_batches, terms="")
         with _interruptible() as interrupted:
             finished = run.train(show, interrupted, lambda: bars.advance(final))
     if not finished:

@@ -21,6 +21,7 @@ from edge_asd_train.recipe import Optimiser, Recipe
 from edge_asd_train.steplog import step_log
 
 CHECKPOINT = "checkpoint.pt"
+_SETTLE_PASSES = 8  # over the training set, at most, to settle the batch normalisation
 LOG = "log.csv"
 _AVERAGED = 100  # steps whose loss terms are averaged for display and record
 
@@ -80,6 +81,9 @@ class Run:
         self.clock = clock
         batches.clips.check_trainable()
         self.total = recipe.total_steps(len(batches.clips))
+        # A small set is seen often enough after a few passes.
+        passes = -(-_SETTLE_PASSES * len(batches.clips) // recipe.batch)
+        self.settle_batches = min(recipe.batch_norm_batches, max(_SETTLE_PASSES, passes))
         torch.manual_seed(recipe.seed)
         self.learner = Learner(recipe, len(batches.clips.classes))
         options = recipe.optimiser
@@ -151,7 +155,7 @@ class Run:
             self.learner,
             self.batches,
             first=self.step,
-            count=self.recipe.batch_norm_batches,
+            count=self.settle_batches,
             advance=settle,
         )
         self._save(finished=True)

@@ -114,7 +114,7 @@ class Recipe(_Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of convolutions and products; statistics and losses stay in float32."""
     batch_norm_batches: int = Field(default=100, ge=1)
-    """Batches of training clips over which normalisation statistics are taken at the end."""
+    """Batches over which normalisation statistics are taken at the end; fewer for a small set."""
     checkpoint_steps: int = Field(default=500, ge=1)
     gain: Gain = Gain()
     background: Background = Background()

@@ -1,0 +1,147 @@
+"""Events reach the broker, whatever dies in between."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from brokers import SmallBroker, Subscriber, eventually
+from support.processes import FAULT, PUMP, DaemonProcess, retained, stored_events
+
+EVENT = "edge-asd/hall/pump/event"
+pytestmark = pytest.mark.broker
+
+
+def events_of(subscriber):
+    return [json.loads(payload) for payload in subscriber.of(EVENT)]
+
+
+@pytest.mark.parametrize("broker", ["absent", "silent"])
+def test_an_event_decided_before_a_sigkill_is_delivered_after_the_restart(
+    machine, mosquitto, tmp_path, broker
+):
+    state = machine.state(tmp_path)
+    with SmallBroker(lambda _level: None, greeting=False) as silent:
+        url = silent.url if broker == "silent" else mosquitto.url
+        broken = machine.config(
+            tmp_path, f"{FAULT}&speed=10&onset=5", name="broken.yaml", mqtt={"url": url}
+        )
+        with DaemonProcess(state, "--config", broken) as daemon:
+            daemon.logged("type=new")
+            daemon.logged("type=update")
+            daemon.kill()
+    before = stored_events(state)
+    assert [step["type"] for step in before[:2]] == ["new", "update"]
+    mosquitto.start()
+    healed = machine.config(
+        tmp_path, f"{PUMP}&speed=max&seconds=20", mqtt={"url": mosquitto.url}
+    )
+    with (
+        Subscriber(mosquitto.port) as subscriber,
+        DaemonProcess(state, "--config", healed, "--once") as daemon,
+    ):
+        assert daemon.wait() == 0, daemon.log
+        delivered = events_of(subscriber)
+    # Everything decided before the kill is there, under one id, and the alert ends by itself.
+    assert [step["seq"] for step in delivered] == list(range(1, len(delivered) + 1))
+    assert delivered[: len(before)] == before
+    assert {step["id"] for step in delivered} == {before[0]["id"]}
+    assert delivered[-1]["type"] == "end"
+    assert delivered[-1]["reason"] == "score back to normal"
+
+
+def test_once_leaves_only_when_the_outbox_is_empty(machine, mosquitto, tmp_path):
+    config = machine.config(tmp_path, f"file:{machine.faulty}", mqtt={"url": mosquitto.url})
+    state = machine.state(tmp_path)
+    with DaemonProcess(state, "--config", config, "--once") as daemon:
+        daemon.logged("type=end")
+        time.sleep(1.5)
+        assert daemon.process.poll() is None, "left with events in the outbox"
+        assert daemon.checks()["mqtt"]["status"] == "warning"
+        assert daemon.metric("outbox_messages") >= 2
+        mosquitto.start()
+        with Subscriber(mosquitto.port) as subscriber:
+            assert daemon.wait(60) == 0, daemon.log
+            eventually(lambda: len(events_of(subscriber)) >= 2)
+            assert [s["type"] for s in events_of(subscriber)][:1] == ["new"]
+    assert len(events_of(subscriber)) == len(stored_events(state))
+
+
+def test_a_broker_that_restarts_in_the_middle_loses_nothing(machine, mosquitto, tmp_path):
+    mosquitto.start()
+    config = machine.config(
+        tmp_path, f"{FAULT}&speed=8&onset=16&clear=40&seconds=60", mqtt={"url": mosquitto.url}
+    )
+    state = machine.state(tmp_path)
+    with DaemonProcess(state, "--config", config, "--once") as daemon:
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+        daemon.until(lambda: daemon.metric("mqtt_connected") == 1)
+        mosquitto.kill()
+        daemon.logged("type=new")
+        assert daemon.checks()["mqtt"]["status"] == "warning"
+        mosquitto.start()
+        with Subscriber(mosquitto.port) as subscriber:
+            assert daemon.wait(60) == 0, daemon.log
+            stored = stored_events(state)
+            eventually(lambda: len(events_of(subscriber)) >= len(stored))
+            delivered = {step["seq"]: step for step in events_of(subscriber)}
+    assert [delivered[seq] for seq in sorted(delivered)] == stored
+    assert stored[0]["type"] == "new"
+    assert stored[-1]["type"] == "end"
+
+
+def test_a_broker_that_refuses_the_password_stops_nothing_and_is_critical(
+    machine, mosquitto, tmp_path
+):
+    mosquitto.users(press="right")
+    mosquitto.start()
+    password = tmp_path / "password"
+    password.write_text("wrong\n")
+    password.chmod(0o600)
+    config = machine.config(
+        tmp_path,
+        f"{FAULT}&speed=10&onset=5",
+        mqtt={"url": mosquitto.url, "username": "press", "password_file": str(password)},
+    )
+    with DaemonProcess(machine.state(tmp_path), "--config", config) as daemon:
+        daemon.logged("type=new")
+        daemon.until(lambda: daemon.checks()["mqtt"]["status"] == "critical")
+        assert daemon.get("/healthz")[0] == 503
+        assert "username" in daemon.checks()["mqtt"]["text"]
+        assert daemon.get("/livez")[0] == 200
+        assert daemon.metric("mqtt_connect_attempts_total", result="refused") >= 1
+        code, seconds = daemon.stop()
+        assert (code, seconds < 5.0) == (0, True), (code, seconds, daemon.log)
+
+
+def test_a_late_subscriber_sees_states_but_no_event(machine, mosquitto, tmp_path):
+    mosquitto.start()
+    config = machine.config(
+        tmp_path, f"{FAULT}&speed=10&onset=5", mqtt={"url": mosquitto.url}
+    )
+    state = machine.state(tmp_path)
+    with DaemonProcess(state, "--config", config) as daemon:
+        daemon.logged("type=new")
+        daemon.until(lambda: daemon.metric("outbox_messages") == 0)
+        seen = retained(mosquitto.port)
+        base = "edge-asd/hall"
+        assert set(seen) == {
+            *(f"{base}/{leaf}" for leaf in ("status", "info", "health")),
+            *(f"{base}/pump/{leaf}" for leaf in ("state", "alarm")),
+        }
+        assert seen[f"{base}/status"] == b"online"
+        assert seen[f"{base}/pump/alarm"] == b"ON"
+        shown = json.loads(seen[f"{base}/pump/state"])
+        assert shown["state"] in ("warning", "alarm")
+        assert shown["event_id"] == stored_events(state)[0]["id"]
+        assert shown["model"]["name"] == "tiny"
+        info = json.loads(seen[f"{base}/info"])
+        assert [row["name"] for row in info["monitors"]] == ["pump"]
+        health = json.loads(seen[f"{base}/health"])
+        assert health["checks"]["capture/pump"]["status"] == "healthy"
+        daemon.kill()
+        # The broker holds the will back for a while, in case the daemon returns at once.
+        eventually(
+            lambda: retained(mosquitto.port)[f"{base}/status"] == b"offline", 30, "the last will"
+        )

@@ -1,0 +1,214 @@
+"""A running daemon learns: by itself, when asked, and not when it must not."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+
+import pytest
+from brokers import eventually
+from support.processes import (
+    COMMAND,
+    FAULT,
+    PUMP,
+    QUICK,
+    DaemonProcess,
+    assert_refused,
+    cli,
+    environment,
+    lines,
+    retained,
+    stored_events,
+)
+
+from edge_asd.control import ask_daemon
+from edge_asd.state_dir import socket_path
+
+
+@pytest.mark.broker
+def test_a_monitor_without_a_profile_learns_by_itself_and_keeps_what_it_learned(
+    machine, mosquitto, tmp_path
+):
+    mosquitto.start()
+    state = tmp_path / "state"
+    config = machine.config(
+        tmp_path,
+        f"{PUMP}&speed=12",
+        monitor={"enrol_s": 60},
+        bundle=str(machine.bundle),
+        mqtt={"url": mosquitto.url},
+    )
+    with DaemonProcess(state, "--config", config) as daemon:
+
+        def shown():
+            return json.loads(retained(mosquitto.port).get("edge-asd/hall/pump/state", b"{}"))
+
+        first = daemon.until(lambda: (s := shown()).get("progress") and s)
+        assert first["state"] == "baselining"
+        assert 0.0 < first["progress"] < 1.0
+        assert "s to go" in first["reason"]
+        assert daemon.metric("monitor_state", monitor="pump", state="baselining") == 1
+        later = daemon.until(lambda: (s := shown())["progress"] != first["progress"] and s)
+        assert later["progress"] is None or later["progress"] > first["progress"]
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+        assert daemon.stop()[0] == 0
+    with DaemonProcess(state, "--config", config) as daemon:
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+        assert "baselining" not in daemon.log
+
+
+def test_a_source_too_short_to_learn_from_is_said_and_ends_with_65(machine, tmp_path):
+    config = machine.config(
+        tmp_path, f"{PUMP}&speed=max&seconds=40", bundle=str(machine.bundle)
+    )
+    with DaemonProcess(tmp_path / "state", "--config", config, "--once") as daemon:
+        assert daemon.wait() == 65, daemon.log
+    last = daemon.log.rstrip().splitlines()[-1]
+    assert last.startswith("edge-asd: ")
+    assert "ended after 40 s of baselining; at least 60 s are needed" in last
+
+
+def test_without_once_such_a_source_leaves_the_state_unknown(machine, tmp_path):
+    config = machine.config(
+        tmp_path, f"{PUMP}&speed=max&seconds=40", bundle=str(machine.bundle)
+    )
+    with DaemonProcess(tmp_path / "state", "--config", config) as daemon:
+        daemon.until(lambda: daemon.state_of("pump") == "unknown")
+        assert "at least 60 s are needed" in daemon.status()["pump"]["reason"]
+        assert daemon.checks()["enrolment/pump"]["status"] == "critical"
+        refused = cli("enrol", "--monitor", "pump", "--seconds", 60, "--state-dir", daemon.state)
+        assert_refused(refused, 2, "pump", "has ended", "--from")
+
+
+def test_a_running_daemon_enrols_from_files_and_uses_the_new_profile(machine, tmp_path):
+    state = machine.state(tmp_path)
+    config = machine.config(tmp_path, f"{PUMP}&speed=4&level=-18")
+    with DaemonProcess(state, "--config", config) as daemon:
+        # Twelve decibels louder than enrolled: not normal under the old profile.
+        daemon.until(lambda: daemon.state_of("pump") in ("warning", "alarm"))
+        opened = daemon.status()["pump"]["event_id"]
+        ask = ("enrol", "--monitor", "pump", "--from", machine.normal, "--state-dir", state)
+        assert_refused(cli(*ask), 69, "pump", "learned as normal", "--force")
+        before = daemon.status()["pump"]["threshold"]
+        forced = cli(*ask, "--force", "--json")
+        assert forced.returncode == 0, forced.stderr
+        (learned,) = lines(forced)
+        assert learned["enrolled_s"] == pytest.approx(120, abs=2)
+        assert daemon.status()["pump"]["threshold"] is not None
+        assert before is not None
+        # The alert that was open has ended, and not silently.
+        steps = [step for step in stored_events(state) if step["id"] == opened]
+        assert steps[-1]["type"] == "end"
+        assert steps[-1]["reason"] == "enrolled again"
+
+
+def test_a_running_daemon_enrols_live_with_progress_and_survives_impatience(machine, tmp_path):
+    state = machine.state(tmp_path)
+    config = machine.config(tmp_path, f"{PUMP}&speed=12")
+    with DaemonProcess(state, "--config", config) as daemon:
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+        request = {"command": "enrol", "monitor": "pump", "seconds": 60}
+        arguments = ("enrol", "--monitor", "pump", "--seconds", 60, "--state-dir", state)
+        leaver = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)], env=environment(), stderr=subprocess.PIPE
+        )
+        daemon.until(lambda: daemon.state_of("pump") == "baselining")
+        second = cli(*arguments)
+        assert_refused(second, 69, "pump", "under way", "wait for its end")
+        # Whoever asked leaves; the daemon goes on and learns.
+        leaver.send_signal(signal.SIGINT)
+        assert leaver.wait(10) == 130
+        assert b"Traceback" not in leaver.stderr.read()
+        leaver.stderr.close()
+        daemon.logged("monitor=pump enrolled", 30)
+        steps = []
+        result = ask_daemon(socket_path(state, {}), request, lambda *step: steps.append(step))
+        assert result["enrolled_s"] == pytest.approx(60, abs=2)
+        shares = [share for share, _ in steps]
+        assert shares == sorted(shares)
+        assert len(shares) > 10
+        assert any("to go" in text for _, text in steps)
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+
+
+def test_nonsense_over_the_control_socket_is_refused_and_harms_nothing(machine, tmp_path):
+    from edge_asd.errors import UsageError
+
+    state = machine.state(tmp_path)
+    config = machine.config(tmp_path, f"{PUMP}&speed=4")
+    with DaemonProcess(state, "--config", config) as daemon:
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+        enrol = {"command": "enrol", "monitor": "pump"}
+        for request in (
+            {},
+            {"command": "format-disk"},
+            {"command": "enrol"},
+            {"command": "enrol", "monitor": "other"},
+            enrol | {"seconds": "long"},
+            enrol | {"seconds": float("nan")},
+            enrol | {"seconds": -5},
+            enrol | {"from": "/etc/passwd"},
+            enrol | {"from": [7]},
+        ):
+            with pytest.raises(UsageError):
+                ask_daemon(socket_path(state, {}), request, lambda *_: None)
+        missing = cli(*("enrol", "--monitor", "pump", "--from", "/no/such.wav"), "--state-dir", state)
+        assert_refused(missing, 65, "/no/such.wav")
+        assert daemon.state_of("pump") == "normal"
+        assert daemon.process.poll() is None
+
+
+def test_a_failed_enrolment_leaves_the_old_profile_at_work(machine, tmp_path):
+    state = machine.state(tmp_path)
+    silent = tmp_path / "short.wav"
+    import numpy as np
+    import soundfile
+
+    soundfile.write(silent, np.zeros(70 * 16_000, np.float32), 16_000)
+    config = machine.config(tmp_path, f"{PUMP}&speed=4")
+    with DaemonProcess(state, "--config", config) as daemon:
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+        before = (state / "profiles" / "pump" / "profile.json").read_bytes()
+        failed = cli(*("enrol", "--monitor", "pump", "--from", silent), "--state-dir", state)
+        assert_refused(failed, 65, "pump", "at least 60 s of running")
+        assert daemon.checks()["enrolment/pump"]["status"] == "critical"
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+        assert (state / "profiles" / "pump" / "profile.json").read_bytes() == before
+        again = cli(*("enrol", "--monitor", "pump", "--from", machine.normal), "--state-dir", state)
+        assert again.returncode == 0, again.stderr
+        assert "enrolment/pump" not in daemon.checks()
+
+
+def test_a_second_daemon_on_one_state_directory_is_refused(machine, tmp_path):
+    state = machine.state(tmp_path)
+    config = machine.config(tmp_path, f"{PUMP}&speed=4")
+    with DaemonProcess(state, "--config", config) as daemon:
+        daemon.until(lambda: daemon.status())
+        second = cli("run", "--config", config, "--state-dir", state, "--http", "127.0.0.1:0")
+        assert_refused(second, 69, state, f"process {daemon.process.pid}", "stop it")
+        assert daemon.state_of("pump") is not None
+
+
+def test_an_alert_left_open_by_a_stopped_daemon_guards_the_profile(machine, tmp_path):
+    state = machine.state(tmp_path)
+    config = machine.config(tmp_path, f"{FAULT}&speed=10&onset=5")
+    with DaemonProcess(state, "--config", config) as daemon:
+        daemon.logged("type=new")
+        daemon.stop()
+    ask = ("enrol", "--monitor", "pump", "--from", machine.normal, "--state-dir", state)
+    assert_refused(cli(*ask), 69, "pump", "--force")
+    assert cli(*ask, "--force").returncode == 0
+
+
+def test_a_stop_while_a_profile_is_computed_leaves_no_half_profile(machine, tmp_path):
+    state = tmp_path / "state"
+    config = machine.config(
+        tmp_path, f"{PUMP}&speed=max&seconds=400", bundle=str(machine.bundle),
+        monitor={"enrol_s": 300, "alert": QUICK},
+    )
+    with DaemonProcess(state, "--config", config) as daemon:
+        eventually(lambda: daemon.status().get("pump", {}).get("reason") == "learning", 30)
+        code, seconds = daemon.stop()
+        assert (code, seconds < 5.0) == (0, True), daemon.log
+    assert not (state / "profiles" / "pump" / "profile.json").exists()

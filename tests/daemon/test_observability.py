@@ -1,0 +1,171 @@
+"""What others see of a running daemon: metrics, probes, the service manager."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+import pytest
+from support.processes import FAULT, PUMP, DaemonProcess
+
+PROMTOOL = shutil.which("promtool")
+F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on, not on every libc
+
+
+def test_metrics_of_a_live_daemon_move_and_are_accepted_by_promtool(machine, tmp_path):
+    config = machine.config(tmp_path, f"{FAULT}&speed=10&onset=5")
+    with DaemonProcess(machine.state(tmp_path), "--config", config) as daemon:
+        daemon.logged("type=new")
+        pump = {"monitor": "pump"}
+        frames = daemon.metric("capture_frames_total", **pump)
+        assert frames > 16_000 * 5
+        assert daemon.metric("windows_total", result="scored", **pump) > 20
+        assert daemon.metric("anomaly_score", **pump) > daemon.metric(
+            "anomaly_threshold", severity="warning", **pump
+        )
+        raised = [
+            daemon.metric("alerts_total", severity=severity, **pump)
+            for severity in ("warning", "alarm")
+        ]
+        assert sum(raised) >= 1
+        assert daemon.metric("capture_up", **pump) == 1
+        assert daemon.metric("ready") == 1
+        assert abs(daemon.metric("capture_last_frame_timestamp_seconds", **pump) - time.time()) < 30
+        shown = [s for s in ("warning", "alarm") if daemon.metric("monitor_state", state=s, **pump)]
+        assert len(shown) == 1
+        daemon.until(lambda: daemon.metric("capture_frames_total", **pump) > frames)
+        if PROMTOOL is None:
+            pytest.skip("promtool is not installed")
+        checked = subprocess.run(
+            [PROMTOOL, "check", "metrics"],
+            input=daemon.get("/metrics")[1],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_probes_answer_and_the_page_of_checks_names_every_part(machine, tmp_path):
+    config = machine.config(tmp_path, f"{PUMP}&speed=4")
+    with DaemonProcess(machine.state(tmp_path), "--config", config) as daemon:
+        daemon.until(lambda: daemon.get("/readyz")[0] == 200)
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+        assert daemon.get("/livez") == (200, "ok\n")
+        assert daemon.get("/healthz")[0] == 200
+        assert set(daemon.checks()) >= {"capture/pump", "calibration/pump", "workers", "events"}
+        # 120 s of audio cannot support one false alarm a week, and that is said.
+        assert daemon.checks()["calibration/pump"]["status"] == "warning"
+
+
+def test_a_source_that_is_down_is_critical_but_does_not_hold_up_readiness(machine, tmp_path):
+    config = machine.config(tmp_path, "exec:/nonexistent/recorder")
+    with DaemonProcess(machine.state(tmp_path), "--config", config) as daemon:
+        daemon.until(lambda: daemon.get("/readyz")[0] == 200)
+        daemon.until(lambda: daemon.get("/healthz")[0] == 503)
+        check = daemon.checks()["capture/pump"]
+        assert check["status"] == "critical"
+        assert "/nonexistent/recorder" in check["text"]
+        assert "install it" in check["text"]
+        daemon.until(lambda: daemon.state_of("pump") == "unknown")
+        assert "no audio" in daemon.status()["pump"]["reason"]
+        assert daemon.get("/livez")[0] == 200
+
+
+class ServiceManager:
+    """The socket of systemd, and what came in with its time."""
+
+    def __init__(self, path) -> None:
+        self.path = path
+        self.heard = []  # (monotonic seconds, text)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.settimeout(0.05)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._socket.close()
+
+    def listen(self):
+        """Take in what came; True so that it can be part of a condition."""
+        try:
+            while True:
+                text = self._socket.recv(4096).decode()
+                self.heard.append((time.monotonic(), text))
+        except TimeoutError:
+            return True
+
+    def times_of(self, text):
+        self.listen()
+        return [at for at, heard in self.heard if heard == text]
+
+
+def test_systemd_hears_ready_status_watchdog_and_stopping(machine, tmp_path):
+    config = machine.config(tmp_path, f"{PUMP}&speed=8")
+    with ServiceManager(tmp_path / "notify") as manager:
+        settings = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "2000000"}
+        state = machine.state(tmp_path)
+        with DaemonProcess(state, "--config", config, **settings) as daemon:
+            daemon.until(lambda: manager.times_of("READY=1"))
+            daemon.until(lambda: len(manager.times_of("WATCHDOG=1")) >= 4)
+            pings = manager.times_of("WATCHDOG=1")
+            assert max(b - a for a, b in zip(pings, pings[1:], strict=False)) <= 1.2
+            daemon.until(
+                lambda: manager.times_of("STATUS=1/1 sources, normal 1, broker none")
+            )
+            texts = [text for _, text in manager.heard]
+            assert texts.count("READY=1") == 1
+            assert "engine=onnxruntime" in daemon.log  # warm before it said so
+            assert daemon.stop()[0] == 0
+            manager.listen()
+            assert manager.heard[-1][1] == "STOPPING=1"
+
+
+def test_pings_for_another_process_are_not_answered(machine, tmp_path):
+    config = machine.config(tmp_path, f"{PUMP}&speed=8")
+    with ServiceManager(tmp_path / "notify") as manager:
+        settings = {
+            "NOTIFY_SOCKET": str(manager.path),
+            "WATCHDOG_USEC": "1000000",
+            "WATCHDOG_PID": "1",
+        }
+        state = machine.state(tmp_path)
+        with DaemonProcess(state, "--config", config, **settings) as daemon:
+            daemon.until(lambda: manager.times_of("READY=1"))
+            daemon.until(lambda: daemon.state_of("pump") == "normal")
+            assert manager.times_of("WATCHDOG=1") == []
+
+
+@pytest.mark.long
+def test_the_watchdog_starves_when_the_worker_is_stuck(machine, tmp_path):
+    """Nobody reads the pipe that events are written to: the worker hangs in its write."""
+    read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, F_SETPIPE_SZ, 4096)
+    os.write(write_end, bytes(4096))
+    config = machine.config(
+        tmp_path, f"{FAULT}&speed=10&onset=5", jsonl={"path": f"/dev/fd/{write_end}"}
+    )
+    with ServiceManager(tmp_path / "notify") as manager:
+        settings = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "2000000"}
+        state = machine.state(tmp_path)
+        with DaemonProcess(
+            state, "--config", config, pass_fds=(write_end,), **settings
+        ) as daemon:
+            daemon.logged("type=new")
+            daemon.until(lambda: manager.listen() and daemon.get("/livez")[0] == 503, 45)
+            assert "worker" in daemon.get("/livez")[1]
+            time.sleep(1.5)
+            manager.listen()
+            heard = len(manager.times_of("WATCHDOG=1"))
+            time.sleep(2.5)
+            assert len(manager.times_of("WATCHDOG=1")) == heard
+            code, seconds = daemon.stop()
+            assert (code, seconds < 5.0) == (0, True), daemon.log
+    os.close(read_end)
+    os.close(write_end)

@@ -1,0 +1,232 @@
+"""The real command line and the real daemon as processes, and an enrolled machine to run them on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from brokers import Subscriber, eventually
+from prometheus_client.parser import text_string_to_metric_families
+
+from edge_asd.capture import open_source
+from edge_asd.control import ask_daemon
+from edge_asd.state_dir import socket_path
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "edge_asd")
+RATE = 16_000
+PUMP = "sim:pump?seed=1&rate=16000"
+FAULT = f"{PUMP}&fault=bearing_outer&ramp=1"
+QUICK = {"above_s": 2, "within_s": 4, "clear_s": 3, "cooldown_s": 0, "update_s": 4}
+"""Alerts fast enough for a test; well above the tiny bundle's window and hop of 1.3 s."""
+
+
+def environment(**changes):
+    kept = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "STATE_DIRECTORY")}
+    return kept | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | changes
+
+
+def cli(*arguments, timeout_s=60.0, **changes):
+    """Run ``edge-asd`` to its end."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        env=environment(**changes),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def lines(result):
+    """Standard output as JSON lines; strict JSON, which knows no NaN."""
+    return [json.loads(line, parse_constant=_no_nan) for line in result.stdout.splitlines()]
+
+
+def _no_nan(text):
+    raise AssertionError(f"{text} is no JSON")
+
+
+def assert_refused(result, code, *words):
+    """One line on standard error that holds every word, the exit code, and no traceback."""
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    said = [line for line in result.stderr.splitlines() if line.startswith("edge-asd: ")]
+    assert len(said) == 1, result.stderr
+    assert result.stderr.rstrip().splitlines()[-1] == said[0], result.stderr
+    for word in words:
+        assert str(word) in said[0], said[0]
+
+
+class DaemonProcess:
+    """``edge-asd run`` in the background; ended with the test."""
+
+    def __init__(self, state, *arguments, http=True, pass_fds=(), **changes) -> None:
+        self.state = Path(state)
+        self.log_path = self.state.with_name(f"{self.state.name}-{time.monotonic_ns()}.log")
+        address = ("--http", "127.0.0.1:0") if http else ()
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, "run", "--state-dir", str(state), *address, *map(str, arguments)],
+                env=environment(**changes),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=pass_fds,
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    @property
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def until(self, condition, timeout_s=20.0, what="the condition"):
+        """Wait, but not for a daemon that is gone."""
+
+        def checked():
+            value = condition()
+            if not value:
+                assert self.process.poll() is None, self.log
+            return value
+
+        try:
+            return eventually(checked, timeout_s, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log[-4000:]}") from None
+
+    def logged(self, pattern, timeout_s=20.0):
+        return self.until(lambda: re.search(pattern, self.log), timeout_s, f"log {pattern!r}")
+
+    @property
+    def port(self):
+        return int(self.logged(r"http listening address=\S+ port=(\d+)")[1])
+
+    def get(self, path):
+        """Status and text of an HTTP answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def checks(self):
+        return json.loads(self.get("/healthz")[1])["checks"]
+
+    def metric(self, name, **labels):
+        for family in text_string_to_metric_families(self.get("/metrics")[1]):
+            for sample in family.samples:
+                if sample.name == f"edge_asd_{name}" and labels.items() <= sample.labels.items():
+                    return sample.value
+        raise AssertionError(f"no metric {name} {labels}")
+
+    def status(self):
+        """What ``edge-asd status`` would show, by monitor; empty before it answers."""
+        answer = ask_daemon(socket_path(self.state, {}), {"command": "status"}, lambda *_: None)
+        return {row["monitor"]: row for row in (answer or {"monitors": []})["monitors"]}
+
+    def state_of(self, monitor):
+        return self.status().get(monitor, {}).get("state")
+
+    def wait(self, timeout_s=30.0):
+        """Exit code, once it leaves by itself."""
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"does not end\n{self.log[-4000:]}") from None
+
+    def stop(self, number=signal.SIGTERM):
+        """Exit code and seconds from the signal to the end."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        code = self.wait(15.0)
+        return code, time.monotonic() - began
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def stored_events(state):
+    """Every step of every alert on the disk."""
+    return lines(cli("events", "--json", "--state-dir", state))
+
+
+def write_config(path, **fields):
+    """An operator's file; JSON is YAML."""
+    path.write_text(json.dumps(fields))
+    return path
+
+
+def render(uri):
+    """A finite source as one array (n,) float32."""
+    return np.concatenate([block.samples[:, 0] for block in open_source(uri).blocks()])
+
+
+def retained(port, **login):
+    """What a subscriber that comes late is given, by topic."""
+    with Subscriber(port, **login) as late:
+        time.sleep(0.3)
+        return {topic: payload for topic, payload, flag in late.messages if flag}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A simulated pump that was enrolled with the tiny bundle."""
+
+    folder: Path
+    bundle: Path
+    normal: Path
+    """120 s."""
+    faulty: Path
+    """40 s; the fault comes after 10 s."""
+    enrolled: Path
+    """State directory; never run on it, run on a copy."""
+
+    def state(self, tmp_path, name="state"):
+        """A state directory of one's own in which monitor ``pump`` is enrolled."""
+        return Path(shutil.copytree(self.enrolled, tmp_path / name))
+
+    def config(self, tmp_path, source, *, name="config.yaml", monitor=None, **fields):
+        """An operator's file with one quick monitor called ``pump``."""
+        section = {"name": "pump", "source": source, "alert": QUICK} | (monitor or {})
+        defaults = {"device": "hall", "monitors": [section]}
+        return write_config(tmp_path / name, **(defaults | fields))
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory, tiny_bundle):
+    folder = tmp_path_factory.mktemp("machine")
+    normal, faulty, state = folder / "normal.wav", folder / "faulty.wav", folder / "enrolled"
+    soundfile.write(normal, render(f"{PUMP}&speed=max&seconds=120"), RATE)
+    soundfile.write(faulty, render(f"{FAULT}&speed=max&seconds=40&onset=10"), RATE)
+    result = cli(
+        *("enrol", "--monitor", "pump", "--from", normal, "--bundle", tiny_bundle.path),
+        *("--state-dir", state),
+    )
+    assert result.returncode == 0, result.stderr
+    with contextlib.suppress(FileNotFoundError):
+        (state / "lock").unlink()
+    return Machine(folder, tiny_bundle.path, normal, faulty, state)
