@@ -262,7 +262,7 @@ def _arrays(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
             total += info.file_size
             if total > MAX_MEMBER_BYTES or not info.filename.endswith(".npy"):
                 raise ValueError(f"{info.filename} of {info.file_size} bytes is not expected")
-            array = np.lib.format.read_array(io.BytesIO(archive.read(info)), allow_pickle=False)
+            array = np.load(io.BytesIO(archive.read(info)), allow_pickle=False)
             if array.dtype.kind not in "fiub":
                 raise ValueError(f"{info.filename} holds no numbers")
             yield info.filename.removesuffix(".npy"), array

@@ -29,7 +29,7 @@ SILENT_DROP_DB = 30.0
 IDLE_MIN_S = 30.0
 """A quiet stretch of enrolment at least this long is the machine being off, unless such stretches
 recur alike: then it is how the machine works."""
-_SHAPE_SLACK_DB = 2.0
+_SHAPE_SLACK_DB = 1.0
 
 
 class Operating(str, Enum):
@@ -57,8 +57,10 @@ class Slot:
 def measure_slot(samples: FloatArray) -> Slot:
     """Measure one hop of audio, (n,) float32 with n >= 1024."""
     spectrum = np.square(np.abs(scipy.fft.rfft(samples)))
-    edges = np.geomspace(4, len(spectrum), BANDS + 1).astype(int)
-    edges = np.maximum(edges, 4 + np.arange(BANDS + 1))  # no band of a short slot is empty
+    # From 40 Hz at 16 kHz: a band of few bins scatters more than machines differ.
+    lowest = max(4, len(spectrum) // 200)
+    edges = np.geomspace(lowest, len(spectrum), BANDS + 1).astype(int)
+    edges = np.maximum(edges, lowest + np.arange(BANDS + 1))  # no band of a short slot is empty
     power = np.add.reduceat(spectrum, edges[:-1]) / np.diff(edges)
     bands = 10.0 * np.log10(power + 1e-12)
     shape = (bands - bands.mean()).astype(np.float32)

@@ -2,8 +2,8 @@
 
 Pieces of contiguous audio, 24-bit FLAC, one channel at capture rate, before gain and resampling. A
 piece's name is the stream index of its first sample, so that the gaps between pieces are known.
-When the pieces outgrow their budget every second one is dropped: what stays is spread over the
-whole time.
+When the pieces outgrow their budget those with the closest neighbours are dropped: what stays is
+spread over the whole time.
 """
 
 from __future__ import annotations
@@ -102,17 +102,22 @@ class PieceWriter:
 
 
 def thin(folder: Path, budget_bytes: int) -> None:
-    """Drop every second piece until the rest fits; the last piece always stays.
+    """Drop the pieces that are missed least until the rest fits; one piece always stays.
 
     Raises:
         StorageError: The folder cannot be changed.
     """
     with _storage(folder):
         pieces = sorted(folder.glob(f"*{_SUFFIX}"))
-        while len(pieces) > 1 and sum(path.stat().st_size for path in pieces) > budget_bytes:
-            for path in pieces[1::2]:
-                path.unlink()
-            pieces = pieces[::2]
+        starts = [int(path.stem) for path in pieces]
+        total = sum(path.stat().st_size for path in pieces)
+        while len(pieces) > 1 and total > budget_bytes:
+            # The smallest hole is left where the neighbours lie closest together.
+            holes = [after - before for before, after in zip(starts, starts[2:], strict=False)]
+            which = int(np.argmin(holes)) + 1 if holes else 1
+            total -= pieces[which].stat().st_size
+            pieces.pop(which).unlink()
+            starts.pop(which)
 
 
 class PieceSource:

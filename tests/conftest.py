@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from brokers import mosquitto
-from support.processes import machine
+from support.processes import plant, shell
+from support.sound import enrolled, machine
 from support.tiny import write_tiny_bundle
 
 from edge_asd.engine import open_networks
 
-__all__ = ["machine", "mosquitto"]
+__all__ = ["mosquitto", "plant", "shell"]
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,9 @@ def tiny_networks(tiny_bundle):
     networks = open_networks(tiny_bundle)
     yield networks
     networks.close()
+
+
+@pytest.fixture(scope="session")
+def pump_profile(tiny_networks):
+    """What ``pump-1`` learned from 90 s of a simulated pump, with the tiny bundle."""
+    return enrolled(tiny_networks, machine("pump", 90.0))

@@ -11,7 +11,7 @@ class Pacer:
     """Gives stream positions a wall time and holds the reader back to the chosen speed.
 
     Args:
-        speed: Times real time; None does not hold back and counts stream seconds as wall seconds.
+        speed: Times real time; None does not hold back.
         clock: Monotonic seconds.
         wall: Seconds since 1970 UTC.
     """
@@ -40,8 +40,12 @@ class Pacer:
         return self._closed.is_set()
 
     def captured_at(self, position_s: float) -> float:
-        """Wall time of a stream position, seconds since 1970 UTC."""
-        return self._opened_at + position_s / (self.speed or 1.0)
+        """Wall time of a stream position, seconds since 1970 UTC.
+
+        At another speed than real time it is the recording's own time, counted from the opening:
+        a second of stream is a second in every message.
+        """
+        return self._opened_at + position_s
 
     def hold(self, position_s: float) -> bool:
         """Wait until the stream may have got to a position; False once closed."""

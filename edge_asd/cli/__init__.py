@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
@@ -90,8 +89,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     except EdgeAsdError as error:
         click.echo(f"edge-asd: {error}", err=True)
         return error.exit_code
-    except BrokenPipeError:
-        # Whoever read us has left; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit:
+        return 0  # click's answer when whoever read us has left, as ``head`` does
     return result if isinstance(result, int) else 0

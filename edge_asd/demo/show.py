@@ -76,7 +76,7 @@ def run_demo(options: DemoOptions, out: TextIO, program: str) -> int:
             _play(stage, out, lambda: story.over(stage.now.at_s))
             finished = True
             code = 1 if story.problems() else 0
-            _say(out, "", *verdict(story))
+            _say(out, "", *verdict(story, stage.subscriber.dropped))
             if options.keep:
                 port, url = stage.subscriber.port, stage.gauges.url
                 _say(out, *how_to_join(port, url, folder, program), "")

@@ -8,8 +8,13 @@ from edge_asd.demo.plan import FAULT_TEXT, MONITOR
 from edge_asd.demo.story import Story, clock
 
 
-def verdict(story: Story) -> list[str]:
-    """What happened, a line each; starts with whether it came out."""
+def verdict(story: Story, dropped: int) -> list[str]:
+    """What happened, a line each; starts with whether it came out.
+
+    Args:
+        story: After its end.
+        dropped: Messages that came faster than they could be shown.
+    """
     plan, alert, problems = story.plan, story.alert, story.problems()
     lines = [f"The story did not come out: {problem}" for problem in problems]
     if not problems:
@@ -44,7 +49,10 @@ def verdict(story: Story) -> list[str]:
         after_s = alert.ended_s - plan.clear_s
         lines.append(_row("all-clear", f"{clock(alert.ended_s)}, {after_s:.0f} s after the repair"))
     lines += [
-        _row("MQTT messages", f"{story.messages} received"),
+        _row(
+            "MQTT messages",
+            f"{story.messages} received" + (f", {dropped} dropped" if dropped else ""),
+        ),
         _row("times", f"of the stream, which ran at {plan.speed:g} x real time"),
     ]
     return lines

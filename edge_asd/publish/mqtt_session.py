@@ -37,10 +37,11 @@ class Mailbox:
         self._telemetry: deque[tuple[str, bytes]] = deque()
 
     def set_retained(self, topic: str, payload: bytes) -> None:
-        """Remember a state; only the latest of a topic is sent."""
+        """Remember a state; only the latest of a topic is sent, and only when it changed."""
         with self._lock:
-            self._retained[topic] = payload
-            self._changed[topic] = None
+            if self._retained.get(topic) != payload:
+                self._retained[topic] = payload
+                self._changed[topic] = None
 
     def post(self, topic: str, payload: bytes) -> bool:
         """Add telemetry; False when the pump does not keep up."""

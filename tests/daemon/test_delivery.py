@@ -19,12 +19,12 @@ def events_of(subscriber):
 
 @pytest.mark.parametrize("broker", ["absent", "silent"])
 def test_an_event_decided_before_a_sigkill_is_delivered_after_the_restart(
-    machine, mosquitto, tmp_path, broker
+    plant, mosquitto, tmp_path, broker
 ):
-    state = machine.state(tmp_path)
+    state = plant.state(tmp_path)
     with SmallBroker(lambda _level: None, greeting=False) as silent:
         url = silent.url if broker == "silent" else mosquitto.url
-        broken = machine.config(
+        broken = plant.config(
             tmp_path, f"{FAULT}&speed=10&onset=5", name="broken.yaml", mqtt={"url": url}
         )
         with DaemonProcess(state, "--config", broken) as daemon:
@@ -34,9 +34,7 @@ def test_an_event_decided_before_a_sigkill_is_delivered_after_the_restart(
     before = stored_events(state)
     assert [step["type"] for step in before[:2]] == ["new", "update"]
     mosquitto.start()
-    healed = machine.config(
-        tmp_path, f"{PUMP}&speed=max&seconds=20", mqtt={"url": mosquitto.url}
-    )
+    healed = plant.config(tmp_path, f"{PUMP}&speed=max&seconds=20", mqtt={"url": mosquitto.url})
     with (
         Subscriber(mosquitto.port) as subscriber,
         DaemonProcess(state, "--config", healed, "--once") as daemon,
@@ -51,9 +49,9 @@ def test_an_event_decided_before_a_sigkill_is_delivered_after_the_restart(
     assert delivered[-1]["reason"] == "score back to normal"
 
 
-def test_once_leaves_only_when_the_outbox_is_empty(machine, mosquitto, tmp_path):
-    config = machine.config(tmp_path, f"file:{machine.faulty}", mqtt={"url": mosquitto.url})
-    state = machine.state(tmp_path)
+def test_once_leaves_only_when_the_outbox_is_empty(plant, mosquitto, tmp_path):
+    config = plant.config(tmp_path, f"file:{plant.faulty}", mqtt={"url": mosquitto.url})
+    state = plant.state(tmp_path)
     with DaemonProcess(state, "--config", config, "--once") as daemon:
         daemon.logged("type=end")
         time.sleep(1.5)
@@ -68,12 +66,12 @@ def test_once_leaves_only_when_the_outbox_is_empty(machine, mosquitto, tmp_path)
     assert len(events_of(subscriber)) == len(stored_events(state))
 
 
-def test_a_broker_that_restarts_in_the_middle_loses_nothing(machine, mosquitto, tmp_path):
+def test_a_broker_that_restarts_in_the_middle_loses_nothing(plant, mosquitto, tmp_path):
     mosquitto.start()
-    config = machine.config(
+    config = plant.config(
         tmp_path, f"{FAULT}&speed=8&onset=16&clear=40&seconds=60", mqtt={"url": mosquitto.url}
     )
-    state = machine.state(tmp_path)
+    state = plant.state(tmp_path)
     with DaemonProcess(state, "--config", config, "--once") as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         daemon.until(lambda: daemon.metric("mqtt_connected") == 1)
@@ -92,19 +90,19 @@ def test_a_broker_that_restarts_in_the_middle_loses_nothing(machine, mosquitto, 
 
 
 def test_a_broker_that_refuses_the_password_stops_nothing_and_is_critical(
-    machine, mosquitto, tmp_path
+    plant, mosquitto, tmp_path
 ):
     mosquitto.users(press="right")
     mosquitto.start()
     password = tmp_path / "password"
     password.write_text("wrong\n")
     password.chmod(0o600)
-    config = machine.config(
+    config = plant.config(
         tmp_path,
         f"{FAULT}&speed=10&onset=5",
         mqtt={"url": mosquitto.url, "username": "press", "password_file": str(password)},
     )
-    with DaemonProcess(machine.state(tmp_path), "--config", config) as daemon:
+    with DaemonProcess(plant.state(tmp_path), "--config", config) as daemon:
         daemon.logged("type=new")
         daemon.until(lambda: daemon.checks()["mqtt"]["status"] == "critical")
         assert daemon.get("/healthz")[0] == 503
@@ -115,12 +113,10 @@ def test_a_broker_that_refuses_the_password_stops_nothing_and_is_critical(
         assert (code, seconds < 5.0) == (0, True), (code, seconds, daemon.log)
 
 
-def test_a_late_subscriber_sees_states_but_no_event(machine, mosquitto, tmp_path):
+def test_a_late_subscriber_sees_states_but_no_event(plant, mosquitto, tmp_path):
     mosquitto.start()
-    config = machine.config(
-        tmp_path, f"{FAULT}&speed=10&onset=5", mqtt={"url": mosquitto.url}
-    )
-    state = machine.state(tmp_path)
+    config = plant.config(tmp_path, f"{FAULT}&speed=10&onset=5", mqtt={"url": mosquitto.url})
+    state = plant.state(tmp_path)
     with DaemonProcess(state, "--config", config) as daemon:
         daemon.logged("type=new")
         daemon.until(lambda: daemon.metric("outbox_messages") == 0)

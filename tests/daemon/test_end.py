@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
 
 import pytest
-from brokers import Subscriber, eventually
-from support.processes import FAULT, PUMP, DaemonProcess, retained, stored_events
+from brokers import SmallBroker, Subscriber, eventually
+from support.failing import write_failing_bundle
+from support.processes import FAULT, PUMP, DaemonProcess, cli, retained, stored_events
 
 EVENT = "edge-asd/hall/pump/event"
 
 
 @pytest.mark.broker
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains_and_says_offline(machine, mosquitto, tmp_path, number):
+def test_a_signal_drains_and_says_offline(plant, mosquitto, tmp_path, number):
     mosquitto.start()
-    config = machine.config(
-        tmp_path, f"{FAULT}&speed=10&onset=5", mqtt={"url": mosquitto.url}
-    )
-    state = machine.state(tmp_path)
+    config = plant.config(tmp_path, f"{FAULT}&speed=10&onset=5", mqtt={"url": mosquitto.url})
+    state = plant.state(tmp_path)
     with (
         Subscriber(mosquitto.port) as subscriber,
         DaemonProcess(state, "--config", config) as daemon,
@@ -37,19 +37,19 @@ def test_a_signal_drains_and_says_offline(machine, mosquitto, tmp_path, number):
 
 
 @pytest.mark.broker
-def test_an_alert_that_is_open_at_the_end_goes_on_under_its_id(machine, mosquitto, tmp_path):
+def test_an_alert_that_is_open_at_the_end_goes_on_under_its_id(plant, mosquitto, tmp_path):
     mosquitto.start()
-    state = machine.state(tmp_path)
+    state = plant.state(tmp_path)
     mqtt = {"url": mosquitto.url}
-    faulty = machine.config(tmp_path, f"{FAULT}&speed=10&onset=5", name="a.yaml", mqtt=mqtt)
-    healed = machine.config(tmp_path, f"{PUMP}&speed=10", name="b.yaml", mqtt=mqtt)
+    faulty = plant.config(tmp_path, f"{FAULT}&speed=10&onset=5", name="a.yaml", mqtt=mqtt)
+    healed = plant.config(tmp_path, f"{PUMP}&speed=10", name="b.yaml", mqtt=mqtt)
     with DaemonProcess(state, "--config", faulty) as daemon:
         daemon.logged("type=new")
         assert daemon.stop()[0] == 0
     opened = stored_events(state)
     assert "end" not in [step["type"] for step in opened]
     with DaemonProcess(state, "--config", healed) as daemon:
-        daemon.until(lambda: daemon.status())
+        daemon.until(daemon.status)
         shown = json.loads(
             eventually(lambda: retained(mosquitto.port).get("edge-asd/hall/pump/state"))
         )
@@ -62,9 +62,9 @@ def test_an_alert_that_is_open_at_the_end_goes_on_under_its_id(machine, mosquitt
     assert steps[-1]["type"] == "end"
 
 
-def test_a_second_signal_is_harmless(machine, tmp_path):
-    config = machine.config(tmp_path, f"{PUMP}&speed=4")
-    with DaemonProcess(machine.state(tmp_path), "--config", config) as daemon:
+def test_a_second_signal_is_harmless(plant, tmp_path):
+    config = plant.config(tmp_path, f"{PUMP}&speed=4")
+    with DaemonProcess(plant.state(tmp_path), "--config", config) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         daemon.process.send_signal(signal.SIGTERM)
         time.sleep(0.05)
@@ -72,34 +72,25 @@ def test_a_second_signal_is_harmless(machine, tmp_path):
         assert (code, seconds < 5.0) == (0, True), daemon.log
 
 
-def test_the_end_comes_in_time_although_everything_hangs(machine, tmp_path):
+def test_the_end_comes_in_time_although_everything_hangs(plant, tmp_path):
     """A program that ignores TERM, and a broker that accepts and then says nothing."""
-    from brokers import SmallBroker
-
     deaf = tmp_path / "deaf.py"
     deaf.write_text(
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "sys.stdout.buffer.write(bytes(64000)); sys.stdout.flush(); time.sleep(60)\n"
     )
-    from sys import executable
-
     with SmallBroker(lambda _level: None, greeting=False) as silent:
-        config = machine.config(
-            tmp_path, f"exec:{executable} {deaf}", mqtt={"url": silent.url}
-        )
-        with DaemonProcess(machine.state(tmp_path), "--config", config) as daemon:
+        config = plant.config(tmp_path, f"exec:{sys.executable} {deaf}", mqtt={"url": silent.url})
+        with DaemonProcess(plant.state(tmp_path), "--config", config) as daemon:
             daemon.logged("state=up")
             code, seconds = daemon.stop()
             assert code == 0, daemon.log
             assert seconds < 5.0
 
 
-def test_a_runtime_that_fails_ends_the_daemon_with_its_exit_code(tmp_path, machine):
+def test_a_runtime_that_fails_ends_the_daemon_with_its_exit_code(tmp_path, plant):
     """The network of this bundle gives NaN for loud sound."""
-    from support.failing import write_failing_bundle
-    from support.processes import cli
-
     bundle, state = write_failing_bundle(tmp_path / "failing.asd").path, tmp_path / "state"
     quiet = f"{PUMP}&speed=max&seconds=70&level=-40"
     enrolled = cli(
@@ -107,7 +98,7 @@ def test_a_runtime_that_fails_ends_the_daemon_with_its_exit_code(tmp_path, machi
         *("--bundle", bundle, "--state-dir", state),
     )
     assert enrolled.returncode == 0, enrolled.stderr
-    loud = machine.config(tmp_path, f"{PUMP}&speed=10&level=-10")
+    loud = plant.config(tmp_path, f"{PUMP}&speed=10&level=-10")
     with DaemonProcess(state, "--config", loud) as daemon:
         assert daemon.wait() == 69, daemon.log
     said = daemon.log.rstrip().splitlines()[-1]

@@ -28,15 +28,15 @@ from edge_asd.state_dir import socket_path
 
 @pytest.mark.broker
 def test_a_monitor_without_a_profile_learns_by_itself_and_keeps_what_it_learned(
-    machine, mosquitto, tmp_path
+    plant, mosquitto, tmp_path
 ):
     mosquitto.start()
     state = tmp_path / "state"
-    config = machine.config(
+    config = plant.config(
         tmp_path,
-        f"{PUMP}&speed=12",
+        f"{PUMP}&speed=25",
         monitor={"enrol_s": 60},
-        bundle=str(machine.bundle),
+        bundle=str(plant.bundle),
         mqtt={"url": mosquitto.url},
     )
     with DaemonProcess(state, "--config", config) as daemon:
@@ -58,10 +58,8 @@ def test_a_monitor_without_a_profile_learns_by_itself_and_keeps_what_it_learned(
         assert "baselining" not in daemon.log
 
 
-def test_a_source_too_short_to_learn_from_is_said_and_ends_with_65(machine, tmp_path):
-    config = machine.config(
-        tmp_path, f"{PUMP}&speed=max&seconds=40", bundle=str(machine.bundle)
-    )
+def test_a_source_too_short_to_learn_from_is_said_and_ends_with_65(plant, tmp_path):
+    config = plant.config(tmp_path, f"{PUMP}&speed=max&seconds=40", bundle=str(plant.bundle))
     with DaemonProcess(tmp_path / "state", "--config", config, "--once") as daemon:
         assert daemon.wait() == 65, daemon.log
     last = daemon.log.rstrip().splitlines()[-1]
@@ -69,10 +67,8 @@ def test_a_source_too_short_to_learn_from_is_said_and_ends_with_65(machine, tmp_
     assert "ended after 40 s of baselining; at least 60 s are needed" in last
 
 
-def test_without_once_such_a_source_leaves_the_state_unknown(machine, tmp_path):
-    config = machine.config(
-        tmp_path, f"{PUMP}&speed=max&seconds=40", bundle=str(machine.bundle)
-    )
+def test_without_once_such_a_source_leaves_the_state_unknown(plant, tmp_path):
+    config = plant.config(tmp_path, f"{PUMP}&speed=max&seconds=40", bundle=str(plant.bundle))
     with DaemonProcess(tmp_path / "state", "--config", config) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "unknown")
         assert "at least 60 s are needed" in daemon.status()["pump"]["reason"]
@@ -81,14 +77,14 @@ def test_without_once_such_a_source_leaves_the_state_unknown(machine, tmp_path):
         assert_refused(refused, 2, "pump", "has ended", "--from")
 
 
-def test_a_running_daemon_enrols_from_files_and_uses_the_new_profile(machine, tmp_path):
-    state = machine.state(tmp_path)
-    config = machine.config(tmp_path, f"{PUMP}&speed=4&level=-18")
+def test_a_running_daemon_enrols_from_files_and_uses_the_new_profile(plant, tmp_path):
+    state = plant.state(tmp_path)
+    config = plant.config(tmp_path, f"{PUMP}&speed=10&level=-18")
     with DaemonProcess(state, "--config", config) as daemon:
         # Twelve decibels louder than enrolled: not normal under the old profile.
         daemon.until(lambda: daemon.state_of("pump") in ("warning", "alarm"))
         opened = daemon.status()["pump"]["event_id"]
-        ask = ("enrol", "--monitor", "pump", "--from", machine.normal, "--state-dir", state)
+        ask = ("enrol", "--monitor", "pump", "--from", plant.normal, "--state-dir", state)
         assert_refused(cli(*ask), 69, "pump", "learned as normal", "--force")
         before = daemon.status()["pump"]["threshold"]
         forced = cli(*ask, "--force", "--json")
@@ -103,9 +99,9 @@ def test_a_running_daemon_enrols_from_files_and_uses_the_new_profile(machine, tm
         assert steps[-1]["reason"] == "enrolled again"
 
 
-def test_a_running_daemon_enrols_live_with_progress_and_survives_impatience(machine, tmp_path):
-    state = machine.state(tmp_path)
-    config = machine.config(tmp_path, f"{PUMP}&speed=12")
+def test_a_running_daemon_enrols_live_with_progress_and_survives_impatience(plant, tmp_path):
+    state = plant.state(tmp_path)
+    config = plant.config(tmp_path, f"{PUMP}&speed=20")
     with DaemonProcess(state, "--config", config) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         request = {"command": "enrol", "monitor": "pump", "seconds": 60}
@@ -132,11 +128,11 @@ def test_a_running_daemon_enrols_live_with_progress_and_survives_impatience(mach
         daemon.until(lambda: daemon.state_of("pump") == "normal")
 
 
-def test_nonsense_over_the_control_socket_is_refused_and_harms_nothing(machine, tmp_path):
+def test_nonsense_over_the_control_socket_is_refused_and_harms_nothing(plant, tmp_path):
     from edge_asd.errors import UsageError
 
-    state = machine.state(tmp_path)
-    config = machine.config(tmp_path, f"{PUMP}&speed=4")
+    state = plant.state(tmp_path)
+    config = plant.config(tmp_path, f"{PUMP}&speed=10")
     with DaemonProcess(state, "--config", config) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         enrol = {"command": "enrol", "monitor": "pump"}
@@ -153,20 +149,22 @@ def test_nonsense_over_the_control_socket_is_refused_and_harms_nothing(machine, 
         ):
             with pytest.raises(UsageError):
                 ask_daemon(socket_path(state, {}), request, lambda *_: None)
-        missing = cli(*("enrol", "--monitor", "pump", "--from", "/no/such.wav"), "--state-dir", state)
+        missing = cli(
+            *("enrol", "--monitor", "pump", "--from", "/no/such.wav"), "--state-dir", state
+        )
         assert_refused(missing, 65, "/no/such.wav")
         assert daemon.state_of("pump") == "normal"
         assert daemon.process.poll() is None
 
 
-def test_a_failed_enrolment_leaves_the_old_profile_at_work(machine, tmp_path):
-    state = machine.state(tmp_path)
+def test_a_failed_enrolment_leaves_the_old_profile_at_work(plant, tmp_path):
+    state = plant.state(tmp_path)
     silent = tmp_path / "short.wav"
     import numpy as np
     import soundfile
 
     soundfile.write(silent, np.zeros(70 * 16_000, np.float32), 16_000)
-    config = machine.config(tmp_path, f"{PUMP}&speed=4")
+    config = plant.config(tmp_path, f"{PUMP}&speed=10")
     with DaemonProcess(state, "--config", config) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         before = (state / "profiles" / "pump" / "profile.json").read_bytes()
@@ -175,36 +173,38 @@ def test_a_failed_enrolment_leaves_the_old_profile_at_work(machine, tmp_path):
         assert daemon.checks()["enrolment/pump"]["status"] == "critical"
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         assert (state / "profiles" / "pump" / "profile.json").read_bytes() == before
-        again = cli(*("enrol", "--monitor", "pump", "--from", machine.normal), "--state-dir", state)
+        again = cli(*("enrol", "--monitor", "pump", "--from", plant.normal), "--state-dir", state)
         assert again.returncode == 0, again.stderr
         assert "enrolment/pump" not in daemon.checks()
 
 
-def test_a_second_daemon_on_one_state_directory_is_refused(machine, tmp_path):
-    state = machine.state(tmp_path)
-    config = machine.config(tmp_path, f"{PUMP}&speed=4")
+def test_a_second_daemon_on_one_state_directory_is_refused(plant, tmp_path):
+    state = plant.state(tmp_path)
+    config = plant.config(tmp_path, f"{PUMP}&speed=10")
     with DaemonProcess(state, "--config", config) as daemon:
-        daemon.until(lambda: daemon.status())
+        daemon.until(daemon.status)
         second = cli("run", "--config", config, "--state-dir", state, "--http", "127.0.0.1:0")
         assert_refused(second, 69, state, f"process {daemon.process.pid}", "stop it")
         assert daemon.state_of("pump") is not None
 
 
-def test_an_alert_left_open_by_a_stopped_daemon_guards_the_profile(machine, tmp_path):
-    state = machine.state(tmp_path)
-    config = machine.config(tmp_path, f"{FAULT}&speed=10&onset=5")
+def test_an_alert_left_open_by_a_stopped_daemon_guards_the_profile(plant, tmp_path):
+    state = plant.state(tmp_path)
+    config = plant.config(tmp_path, f"{FAULT}&speed=10&onset=5")
     with DaemonProcess(state, "--config", config) as daemon:
         daemon.logged("type=new")
         daemon.stop()
-    ask = ("enrol", "--monitor", "pump", "--from", machine.normal, "--state-dir", state)
+    ask = ("enrol", "--monitor", "pump", "--from", plant.normal, "--state-dir", state)
     assert_refused(cli(*ask), 69, "pump", "--force")
     assert cli(*ask, "--force").returncode == 0
 
 
-def test_a_stop_while_a_profile_is_computed_leaves_no_half_profile(machine, tmp_path):
+def test_a_stop_while_a_profile_is_computed_leaves_no_half_profile(plant, tmp_path):
     state = tmp_path / "state"
-    config = machine.config(
-        tmp_path, f"{PUMP}&speed=max&seconds=400", bundle=str(machine.bundle),
+    config = plant.config(
+        tmp_path,
+        f"{PUMP}&speed=max&seconds=400",
+        bundle=str(plant.bundle),
         monitor={"enrol_s": 300, "alert": QUICK},
     )
     with DaemonProcess(state, "--config", config) as daemon:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -11,35 +12,83 @@ from support.processes import FAULT, PUMP, DaemonProcess, stored_events
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 8 MB."""
+    """A file system of 4 MB."""
     folder = tmp_path / "small"
     folder.mkdir()
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small file system")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], check=False, capture_output=True
-    )
-    if mounted.returncode:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("a small file system cannot be mounted here")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def fill(folder):
-    with (folder / "ballast").open("wb") as file:
+    with (folder / "ballast").open("wb", buffering=0) as file:
         try:
-            while True:
-                file.write(bytes(4096))
-                file.flush()
+            while file.write(bytes(4096)):
+                pass
         except OSError:
             return
 
 
+@pytest.fixture
+def state(plant, small_disk):
+    """An enrolled monitor on the small disk, without the audio it was learned from."""
+    folder = plant.state(small_disk)
+    shutil.rmtree(folder / "profiles" / "pump" / "reservoir")
+    return folder
+
+
 def test_an_event_decided_on_a_full_disk_is_recorded_once_there_is_space(
-    machine, small_disk, tmp_path
+    plant, small_disk, state, tmp_path
 ):
-    state = machine.state(small_disk)
-    config = machine.config(tmp_path, f"{FAULT}&speed=8&onset=24")
-    with DaemonProcess(state, "--config", config) as daemon:
-        # What it says goes to the disk of the test, not to the small one.
-        daemon.log_path = daemon.log_path.rename(tmp_path / "daemon.log")
+    config = plant.config(tmp_path, f"{FAULT}&speed=8&onset=24")
+    with DaemonProcess(state, "--config", config, logs=tmp_path) as daemon:
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+        fill(small_disk)
+        daemon.logged("type=new")
+        daemon.until(lambda: daemon.checks()["events"]["status"] == "critical")
+        assert daemon.get("/healthz")[0] == 503
+        scored = daemon.metric("windows_total", monitor="pump", result="scored")
+        daemon.until(
+            lambda: daemon.metric("windows_total", monitor="pump", result="scored") > scored
+        )
+        (small_disk / "ballast").unlink()
+        daemon.until(lambda: daemon.checks()["events"]["status"] == "healthy")
+        assert daemon.stop()[0] == 0
+        assert "Traceback" not in daemon.log
+    steps = stored_events(state)
+    assert steps[0]["type"] == "new"
+    assert [step["seq"] for step in steps] == list(range(1, len(steps) + 1))
+
+
+def test_a_disk_that_stays_full_ends_cleanly_and_the_event_is_in_the_log(
+    plant, small_disk, state, tmp_path
+):
+    config = plant.config(tmp_path, f"{FAULT}&speed=8&onset=16")
+    with DaemonProcess(state, "--config", config, logs=tmp_path) as daemon:
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+        fill(small_disk)
+        daemon.logged("type=new")
+        code, seconds = daemon.stop()
+        assert (code, seconds < 5.0) == (0, True), daemon.log
+        assert "event not stored, only logged" in daemon.log
+        assert '"type":"new"' in daemon.log
+
+
+def test_a_baselining_that_fills_the_disk_fails_alone(plant, small_disk, tmp_path):
+    config = plant.config(
+        tmp_path,
+        f"{PUMP}&speed=20&level=-3",
+        bundle=str(plant.bundle),
+        monitor={"enrol_s": 600},
+    )
+    with DaemonProcess(small_disk / "state", "--config", config, logs=tmp_path) as daemon:
+        daemon.until(lambda: daemon.state_of("pump") == "baselining")
+        daemon.until(lambda: daemon.state_of("pump") == "unknown", 40)
+        assert "free space" in daemon.status()["pump"]["reason"]
+        assert daemon.checks()["enrolment/pump"]["status"] == "critical"
+        assert daemon.process.poll() is None
+        assert daemon.stop()[0] == 0

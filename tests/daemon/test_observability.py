@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 
+import numpy as np
 import pytest
 from support.processes import FAULT, PUMP, DaemonProcess
 
@@ -16,9 +17,9 @@ PROMTOOL = shutil.which("promtool")
 F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on, not on every libc
 
 
-def test_metrics_of_a_live_daemon_move_and_are_accepted_by_promtool(machine, tmp_path):
-    config = machine.config(tmp_path, f"{FAULT}&speed=10&onset=5")
-    with DaemonProcess(machine.state(tmp_path), "--config", config) as daemon:
+def test_metrics_of_a_live_daemon_move_and_are_accepted_by_promtool(plant, tmp_path):
+    config = plant.config(tmp_path, f"{FAULT}&speed=10&onset=5")
+    with DaemonProcess(plant.state(tmp_path), "--config", config) as daemon:
         daemon.logged("type=new")
         pump = {"monitor": "pump"}
         frames = daemon.metric("capture_frames_total", **pump)
@@ -50,9 +51,9 @@ def test_metrics_of_a_live_daemon_move_and_are_accepted_by_promtool(machine, tmp
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_probes_answer_and_the_page_of_checks_names_every_part(machine, tmp_path):
-    config = machine.config(tmp_path, f"{PUMP}&speed=4")
-    with DaemonProcess(machine.state(tmp_path), "--config", config) as daemon:
+def test_probes_answer_and_the_page_of_checks_names_every_part(plant, tmp_path):
+    config = plant.config(tmp_path, f"{PUMP}&speed=4")
+    with DaemonProcess(plant.state(tmp_path), "--config", config) as daemon:
         daemon.until(lambda: daemon.get("/readyz")[0] == 200)
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         assert daemon.get("/livez") == (200, "ok\n")
@@ -62,9 +63,9 @@ def test_probes_answer_and_the_page_of_checks_names_every_part(machine, tmp_path
         assert daemon.checks()["calibration/pump"]["status"] == "warning"
 
 
-def test_a_source_that_is_down_is_critical_but_does_not_hold_up_readiness(machine, tmp_path):
-    config = machine.config(tmp_path, "exec:/nonexistent/recorder")
-    with DaemonProcess(machine.state(tmp_path), "--config", config) as daemon:
+def test_a_source_that_is_down_is_critical_but_does_not_hold_up_readiness(plant, tmp_path):
+    config = plant.config(tmp_path, "exec:/nonexistent/recorder")
+    with DaemonProcess(plant.state(tmp_path), "--config", config) as daemon:
         daemon.until(lambda: daemon.get("/readyz")[0] == 200)
         daemon.until(lambda: daemon.get("/healthz")[0] == 503)
         check = daemon.checks()["capture/pump"]
@@ -106,19 +107,17 @@ class ServiceManager:
         return [at for at, heard in self.heard if heard == text]
 
 
-def test_systemd_hears_ready_status_watchdog_and_stopping(machine, tmp_path):
-    config = machine.config(tmp_path, f"{PUMP}&speed=8")
+def test_systemd_hears_ready_status_watchdog_and_stopping(plant, tmp_path):
+    config = plant.config(tmp_path, f"{PUMP}&speed=8")
     with ServiceManager(tmp_path / "notify") as manager:
         settings = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "2000000"}
-        state = machine.state(tmp_path)
+        state = plant.state(tmp_path)
         with DaemonProcess(state, "--config", config, **settings) as daemon:
             daemon.until(lambda: manager.times_of("READY=1"))
             daemon.until(lambda: len(manager.times_of("WATCHDOG=1")) >= 4)
             pings = manager.times_of("WATCHDOG=1")
-            assert max(b - a for a, b in zip(pings, pings[1:], strict=False)) <= 1.2
-            daemon.until(
-                lambda: manager.times_of("STATUS=1/1 sources, normal 1, broker none")
-            )
+            assert max(np.diff(pings)) <= 1.2
+            daemon.until(lambda: manager.times_of("STATUS=1/1 sources, normal 1, broker none"))
             texts = [text for _, text in manager.heard]
             assert texts.count("READY=1") == 1
             assert "engine=onnxruntime" in daemon.log  # warm before it said so
@@ -127,15 +126,15 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(machine, tmp_path):
             assert manager.heard[-1][1] == "STOPPING=1"
 
 
-def test_pings_for_another_process_are_not_answered(machine, tmp_path):
-    config = machine.config(tmp_path, f"{PUMP}&speed=8")
+def test_pings_for_another_process_are_not_answered(plant, tmp_path):
+    config = plant.config(tmp_path, f"{PUMP}&speed=8")
     with ServiceManager(tmp_path / "notify") as manager:
         settings = {
             "NOTIFY_SOCKET": str(manager.path),
             "WATCHDOG_USEC": "1000000",
             "WATCHDOG_PID": "1",
         }
-        state = machine.state(tmp_path)
+        state = plant.state(tmp_path)
         with DaemonProcess(state, "--config", config, **settings) as daemon:
             daemon.until(lambda: manager.times_of("READY=1"))
             daemon.until(lambda: daemon.state_of("pump") == "normal")
@@ -143,20 +142,18 @@ def test_pings_for_another_process_are_not_answered(machine, tmp_path):
 
 
 @pytest.mark.long
-def test_the_watchdog_starves_when_the_worker_is_stuck(machine, tmp_path):
+def test_the_watchdog_starves_when_the_worker_is_stuck(plant, tmp_path):
     """Nobody reads the pipe that events are written to: the worker hangs in its write."""
     read_end, write_end = os.pipe()
     fcntl.fcntl(write_end, F_SETPIPE_SZ, 4096)
     os.write(write_end, bytes(4096))
-    config = machine.config(
+    config = plant.config(
         tmp_path, f"{FAULT}&speed=10&onset=5", jsonl={"path": f"/dev/fd/{write_end}"}
     )
     with ServiceManager(tmp_path / "notify") as manager:
         settings = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "2000000"}
-        state = machine.state(tmp_path)
-        with DaemonProcess(
-            state, "--config", config, pass_fds=(write_end,), **settings
-        ) as daemon:
+        state = plant.state(tmp_path)
+        with DaemonProcess(state, "--config", config, pass_fds=(write_end,), **settings) as daemon:
             daemon.logged("type=new")
             daemon.until(lambda: manager.listen() and daemon.get("/livez")[0] == 503, 45)
             assert "worker" in daemon.get("/livez")[1]

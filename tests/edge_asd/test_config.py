@@ -107,7 +107,13 @@ def test_every_mistake_is_named_at_once(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["monitors: [", "a: b: c\n", "\tx: 1\n", "a: !!python/object:os.system {}\n", "d: 2024-13-45\n"],
+    [
+        "monitors: [",
+        "a: b: c\n",
+        "\tx: 1\n",
+        "a: !!python/object:os.system {}\n",
+        "d: 2024-13-45\n",
+    ],
 )
 def test_what_is_no_yaml_is_refused(tmp_path, text):
     assert refusal(tmp_path, text).startswith("not YAML: ")

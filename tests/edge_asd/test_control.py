@@ -75,7 +75,7 @@ def test_errors_keep_their_kind_text_and_exit_code(tmp_path, kind):
 
     with (
         serving(tmp_path / "s", fail),
-        pytest.raises(EdgeAsdError, match="^pump-1: no; do that instead$") as caught,
+        pytest.raises(EdgeAsdError, match=r"^pump-1: no; do that instead$") as caught,
     ):
         ask_daemon(tmp_path / "s", {}, silent)
     assert type(caught.value) is kind

@@ -195,7 +195,7 @@ def test_an_alert_ends_after_clear_s_of_quiet_under_its_id():
 
 
 def test_a_relapse_begins_the_quiet_anew():
-    short = [LOW] * 20 + [HIGH] * 20 + [LOW] * 15 + [HIGH] * 20
+    short = [LOW] * 20 + [HIGH] * 20 + [LOW] * 7 + [HIGH] * 20
     machine = decider()
     found = events(feed(machine, [*short, *[LOW] * 15]))
     assert [event.type for _, event in found] == [EventType.NEW]
@@ -356,7 +356,9 @@ def test_a_restored_alert_ends_when_the_sound_is_normal():
 @given(
     st.lists(
         st.one_of(
-            st.tuples(st.just("scores"), st.sampled_from([LOW, 2.5, HIGH, VERY_HIGH]), st.integers(1, 40)),
+            st.tuples(
+                st.just("scores"), st.sampled_from([LOW, 2.5, HIGH, VERY_HIGH]), st.integers(1, 40)
+            ),
             st.tuples(st.sampled_from([State.IDLE, State.UNKNOWN]), st.none(), st.integers(0, 5)),
             st.tuples(st.just("gap"), st.none(), st.integers(1, 40)),
         ),

@@ -74,9 +74,7 @@ def test_windows_of_another_run_never_lend_their_frames(noise):
     cache = FrameCache(1024, 512)
     cache.frames(Window(noise[:LENGTH], 0, 0, 0.0))
     other = noise[LENGTH : 2 * LENGTH]
-    assert_array_equal(
-        cache.frames(Window(other, HOP, 1, 0.0)), stft_magnitude(other, 1024, 512)
-    )
+    assert_array_equal(cache.frames(Window(other, HOP, 1, 0.0)), stft_magnitude(other, 1024, 512))
 
 
 @pytest.mark.parametrize("offset", [-512, 100, 513, 3 * LENGTH])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from support.tiny import INPUTS, SAMPLE_RATE, SIZE, WINDOW, tiny_fields
 
 from edge_asd.bundle import Golden, write_bundle
 from edge_asd.engine.onnx import OnnxEngine
 from edge_asd.features import compute
+from support.tiny import INPUTS, SAMPLE_RATE, SIZE, WINDOW, tiny_fields
 
 
 def _network(limit):

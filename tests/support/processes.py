@@ -1,9 +1,10 @@
-"""The real command line and the real daemon as processes, and an enrolled machine to run them on."""
+"""The real command line and the real daemon as processes, and an enrolled machine for them."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ from brokers import Subscriber, eventually
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_asd.capture import open_source
+from edge_asd.cli import main
 from edge_asd.control import ask_daemon
 from edge_asd.state_dir import socket_path
 
@@ -53,6 +55,33 @@ def cli(*arguments, timeout_s=60.0, **changes):
     )
 
 
+@contextlib.contextmanager
+def _own_logging():
+    """Give back the log handlers that ``edge-asd run`` replaces."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@pytest.fixture
+def shell(capsys, monkeypatch, tmp_path):
+    """``edge-asd`` in this process, as fast as a matrix of wrong inputs needs it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+
+    def run(*arguments):
+        with _own_logging(), pytest.raises(SystemExit) as left:
+            main(list(map(str, arguments)))
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, left.value.code, out, err)
+
+    return run
+
+
 def lines(result):
     """Standard output as JSON lines; strict JSON, which knows no NaN."""
     return [json.loads(line, parse_constant=_no_nan) for line in result.stdout.splitlines()]
@@ -76,9 +105,9 @@ def assert_refused(result, code, *words):
 class DaemonProcess:
     """``edge-asd run`` in the background; ended with the test."""
 
-    def __init__(self, state, *arguments, http=True, pass_fds=(), **changes) -> None:
+    def __init__(self, state, *arguments, http=True, pass_fds=(), logs=None, **changes) -> None:
         self.state = Path(state)
-        self.log_path = self.state.with_name(f"{self.state.name}-{time.monotonic_ns()}.log")
+        self.log_path = (logs or self.state.parent) / f"daemon-{time.monotonic_ns()}.log"
         address = ("--http", "127.0.0.1:0") if http else ()
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
@@ -217,7 +246,7 @@ class Machine:
 
 
 @pytest.fixture(scope="session")
-def machine(tmp_path_factory, tiny_bundle):
+def plant(tmp_path_factory, tiny_bundle):
     folder = tmp_path_factory.mktemp("machine")
     normal, faulty, state = folder / "normal.wav", folder / "faulty.wav", folder / "enrolled"
     soundfile.write(normal, render(f"{PUMP}&speed=max&seconds=120"), RATE)

@@ -6,15 +6,19 @@ from functools import lru_cache
 
 import numpy as np
 
+from edge_asd.enrol import EnrolRequest, enrol
 from edge_asd.records import Block
+from edge_asd.score.calibrate import Persistence
 from edge_asd.simulate import Fault, Scene, Schedule, SimulatedMachine
 
 RATE = 16_000
 WALL_S = 1_790_000_000.0
 
 
-@lru_cache(maxsize=8)
-def machine(kind="pump", seconds=90.0, *, seed=1, snr_db=20.0, off=(), fault=None, span=(0.0, None)):
+@lru_cache(maxsize=32)
+def machine(
+    kind="pump", seconds=90.0, *, seed=1, snr_db=20.0, off=(), fault=None, span=(0.0, None)
+):
     """Samples (n,) of a simulated machine at 16 kHz; ``fault`` is there during ``span``."""
     schedule = Schedule(
         fault=None if fault is None else Fault(fault), onset_s=span[0], clear_s=span[1], off=off
@@ -55,3 +59,24 @@ class Recording:
 
     def close(self):
         """Nothing is open."""
+
+
+def request(monitor="pump-1", **changes):
+    """An enrolment for the tiny bundle: a second and a half within two."""
+    fields = {
+        "monitor": monitor,
+        "source": "file:pump.wav",
+        "channel": 0,
+        "persistence": Persistence.from_seconds(1.5, 2.0, 4096 / RATE),
+        "false_alarms_per_week": 100.0,
+        "settle_s": 2.0,
+    }
+    return EnrolRequest(**(fields | changes))
+
+
+def enrolled(networks, *stretches, **changes):
+    """Profile of these stretches of audio, each (first sample, samples) or samples."""
+    parts = [part if isinstance(part, tuple) else (0, part) for part in stretches]
+    return enrol(
+        networks, lambda: Recording(*parts), request(**changes), WALL_S, lambda _done, _what: None
+    )

@@ -50,19 +50,13 @@ def test_the_subscriber_hears_the_alert_and_the_all_clear_of_a_pump_that_breaks(
     assert kinds[0] == "new"
     assert kinds[-1] == "end"
     assert set(kinds[1:-1]) <= {"update"}
-    order = [
-        "== enrolling",
-        '"progress":1.0',
-        "== normal",
-        "== fault creeping in",
-        '"type":"new"',
-        "== repaired",
-        '"type":"end"',
-        "The daemon heard the fault",
-    ]
-    places = [text.find(part) for part in order]
-    assert -1 not in places
-    assert places == sorted(places)
+    story = ["== enrolling", "== normal", "== fault creeping in", "== repaired"]
+    heard = ['"progress":1.0', '"type":"new"', '"type":"end"']
+    # Each comes in its own order; a starved daemon may tell of the fault while it is repaired.
+    for order in (story, heard, [story[2], heard[1]], [story[3], heard[2]]):
+        places = [text.find(part) for part in [*order, "The daemon heard the fault"]]
+        assert -1 not in places
+        assert places == sorted(places)
     assert "0 before the fault" in text
     late_s = int(number(run.lines, r"alert +\d+:\d\d, (\d+) s later").group(1))
     assert 14 <= late_s <= 50  # above_s of the default alert settings, and the ramp

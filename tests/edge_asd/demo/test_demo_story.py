@@ -51,7 +51,7 @@ def story(*events, listening_s=140.0):
 def test_an_alert_after_the_onset_and_its_end_after_the_repair_are_the_story():
     told = story((270.0, event("new")), (280.0, event("update", "alarm")), (355.0, event("end")))
     assert told.problems() == []
-    text = "\n".join(verdict(told))
+    text = "\n".join(verdict(told, 0))
     assert "4:30, 30 s later, at fault severity 75%" in text
     assert "warning, then alarm at 4:40" in text
     assert "5:55, 35 s after the repair" in text
@@ -82,7 +82,7 @@ def test_an_alert_after_the_onset_and_its_end_after_the_repair_are_the_story():
 def test_what_did_not_come_out_is_said(events, problem):
     told = story(*events)
     assert any(problem in line for line in told.problems())
-    assert verdict(told)[0].startswith("The story did not come out: ")
+    assert verdict(told, 0)[0].startswith("The story did not come out: ")
 
 
 def test_learning_that_outlasts_the_healthy_pump_is_no_success():

@@ -256,9 +256,7 @@ def test_false_alarms_on_overlapping_windows_are_as_rare_as_asked():
     persistence, hops, shared = Persistence(15, 20), 30, 10
     live_hops, asked_per_block, alarms = 200_000, 0.02, []
     hop_s = BLOCK_S / hops
-    live = decision_statistic(
-        overlapping_noise(live_hops, np.random.default_rng(99)), persistence
-    )
+    live = decision_statistic(overlapping_noise(live_hops, np.random.default_rng(99)), persistence)
     for seed in range(25):
         rng = np.random.default_rng(seed)
         blocks = block_maxima([overlapping_noise(1500, rng)], persistence, hops, shared)
@@ -293,7 +291,9 @@ def test_little_listening_gives_a_higher_threshold():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.lists(FINITE, min_size=1, max_size=20), min_size=1, max_size=4), st.integers(1, 9))
+@given(
+    st.lists(st.lists(FINITE, min_size=1, max_size=20), min_size=1, max_size=4), st.integers(1, 9)
+)
 def test_clip_means_are_those_of_every_uninterrupted_stretch(runs, windows):
     runs = [floats(run) for run in runs]
     length = min(windows, max(len(run) for run in runs))

@@ -163,6 +163,6 @@ def test_an_incomplete_state_is_a_scorer_error_that_names_the_scorer():
         rest = {name: array for name, array in state.items() if name != key}
         with pytest.raises(ScorerError, match=f"scorer {key.split('/')[0]}"):
             Detector.from_state(manifest(), rest, detector.standards)
+    rest = {k: v for k, v in detector.standards.items() if k != "level"}
     with pytest.raises(ScorerError, match="scorer level: not standardised"):
-        rest = {k: v for k, v in detector.standards.items() if k != "level"}
         Detector.from_state(manifest(), state, rest)
