@@ -87,4 +87,4 @@ class CentreScorer:
         # windows are scored together, and a close reference leaves little else than rounding.
         norm = np.linalg.norm(z.astype(np.float64), axis=-1, keepdims=True)
         cosine = (z / np.maximum(norm, 1e-12)) @ self.references.T.astype(np.float64)
-        return 1.0 - cosine  # (B, S, D) @ (D, K) -> (B, S, K)
+        return np.asarray(1.0 - cosine)  # (B, S, D) @ (D, K) -> (B, S, K)

@@ -25,11 +25,19 @@ def tiny_network(seed=0):
     """ONNX bytes: spectrum (B, L/2, 1) and spectrogram (B, T, 513, 1) to embedding (B, 1, 16)."""
     rng = np.random.default_rng(seed)
     weights = rng.normal(size=(513, SIZE)).astype(np.float32) / 10
-    names = {"floor": np.float32(1e-3), "weights": weights, "axis3": np.array([3]),
-             "time": np.array([1]), "segment": np.array([1]), "bins": np.array([1, 2]),
-             "scale": np.float32(1e-3)}
+    names = {
+        "floor": np.float32(1e-3),
+        "weights": weights,
+        "axis3": np.array([3]),
+        "time": np.array([1]),
+        "segment": np.array([1]),
+        "bins": np.array([1, 2]),
+        "scale": np.float32(1e-3),
+    }
     initializers = [
-        numpy_helper.from_array(np.asarray(value, np.int64 if np.asarray(value).dtype.kind == "i" else None), name)
+        numpy_helper.from_array(
+            np.asarray(value, np.int64 if np.asarray(value).dtype.kind == "i" else None), name
+        )
         for name, value in names.items()
     ]
     nodes = [
