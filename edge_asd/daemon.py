@@ -292,6 +292,7 @@ class Daemon:
         closing.append(_spawn("close-control", server.close))
         for thread in (*closing, runner):
             thread.join(max(0.0, until - time.monotonic()))
+        worker.stop_enrolments(max(0.1, until - time.monotonic()))
         if runner.is_alive():
             logger.warning("worker does not stop, left behind")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -34,7 +35,7 @@ from edge_asd.records import State
 logger = logging.getLogger(__name__)
 
 Task = Callable[[], None]
-Spawn = Callable[[str, Task], object]
+Spawn = Callable[[str, Task], threading.Thread]
 """Starts a named thread."""
 
 RECORDING_SHARE = 0.7
@@ -116,6 +117,15 @@ class Enrolments:
         self._bundle, self._state_dir = bundle, state_dir
         self._spawn, self._post, self._spent = spawn, post, spent
         self._under_way: dict[str, _Enrolment] = {}
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def stop(self, timeout_s: float) -> None:
+        """Have profiles that are being computed given up; called by the daemon at its end."""
+        self._stopping.set()
+        until = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
     @property
     def idle(self) -> bool:
@@ -243,10 +253,15 @@ class Enrolments:
         enrolment.computing = True
         request = enrol_request(monitor.config, self._bundle.manifest)
 
+        def progress(done: float, text: str) -> None:
+            if self._stopping.is_set():
+                raise BusyError(f"{monitor.name}: not learned, the daemon is stopping; enrol again")
+            enrolment.progress(done, text)
+
         def work() -> None:
             failure: EdgeAsdError
             try:
-                learned = learn(request, time.time(), enrolment.progress)
+                learned = learn(request, time.time(), progress)
             except EdgeAsdError as error:
                 failure = error
             except Exception as error:
@@ -258,7 +273,8 @@ class Enrolments:
                 return
             self._post(lambda: self.fail(monitor, failure))
 
-        self._spawn(f"enrol-{monitor.name}", work)
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._threads.append(self._spawn(f"enrol-{monitor.name}", work))
 
     def _learned(self, enrolment: _Enrolment, learned: Learned) -> None:
         monitor, profile = enrolment.monitor, learned.profile

@@ -133,6 +133,10 @@ class Worker:
         """End after the blocks that are already here."""
         self._stop.set()
 
+    def stop_enrolments(self, timeout_s: float) -> None:
+        """Have profiles that are being computed given up."""
+        self._enrolments.stop(timeout_s)
+
     def submit(self, request: Mapping[str, Any], progress: Reply) -> Future[dict[str, Any]]:
         """Have a command carried out between two blocks; called by other threads."""
         result: Future[dict[str, Any]] = Future()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import threading
 from collections.abc import Sequence
 
 import click
@@ -43,8 +45,8 @@ class _Commands(click.Group):
 
 
 def _unwrapped(command: click.Command) -> click.Command:
-    """Turn the ``\\b`` of raw docstrings into the character that keeps click from wrapping."""
-    command.help = (command.help or "").replace("\\b", "\b")
+    r"""Turn the ``\b`` of raw docstrings into the character that keeps click from wrapping."""
+    command.help = (command.help or "").replace(r"\b", "\b")
     for nested in getattr(command, "commands", {}).values():
         _unwrapped(nested)
     return command
@@ -67,15 +69,20 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code; errors are one line on stderr."""
-    sys.exit(_run(arguments))
+    code = _run(arguments)
+    if any(thread.name.startswith(("enrol-", "worker")) for thread in threading.enumerate()):
+        # It hangs, or computes something that takes long: native code that is still running when
+        # the interpreter takes itself apart would abort the process.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         result = _unwrapped(cli).main(args=arguments, prog_name="edge-asd", standalone_mode=False)
-    except click.exceptions.Abort:
-        return _INTERRUPTED
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except click.ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later: the help itself

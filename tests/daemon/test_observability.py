@@ -36,8 +36,9 @@ def test_metrics_of_a_live_daemon_move_and_are_accepted_by_promtool(plant, tmp_p
         assert daemon.metric("capture_up", **pump) == 1
         assert daemon.metric("ready") == 1
         assert abs(daemon.metric("capture_last_frame_timestamp_seconds", **pump) - time.time()) < 30
-        shown = [s for s in ("warning", "alarm") if daemon.metric("monitor_state", state=s, **pump)]
-        assert len(shown) == 1
+        daemon.until(lambda: daemon.state_of("pump") in ("warning", "alarm"))
+        alerts = [daemon.metric("monitor_state", state=s, **pump) for s in ("warning", "alarm")]
+        assert sum(alerts) == 1
         daemon.until(lambda: daemon.metric("capture_frames_total", **pump) > frames)
         if PROMTOOL is None:
             pytest.skip("promtool is not installed")

@@ -26,6 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edge_asd.capture import open_source
 from edge_asd.cli import main
 from edge_asd.control import ask_daemon
+from edge_asd.publish.store import EventStore
 from edge_asd.state_dir import socket_path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -200,7 +201,11 @@ class DaemonProcess:
 
 def stored_events(state):
     """Every step of every alert on the disk."""
-    return lines(cli("events", "--json", "--state-dir", state))
+    store = EventStore(Path(state), read_only=True)
+    try:
+        return [json.loads(message.to_json()) for message in store.events()]
+    finally:
+        store.close()
 
 
 def write_config(path, **fields):
