@@ -8,6 +8,7 @@ running; a longer one is idle.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -29,7 +30,10 @@ SILENT_DROP_DB = 30.0
 IDLE_MIN_S = 30.0
 """A quiet stretch of enrolment at least this long is the machine being off, unless such stretches
 recur alike: then it is how the machine works."""
-_SHAPE_SLACK_DB = 1.0
+SHAPE_SLOTS = 4
+"""Without a pause to compare with, so many soft slots are averaged: the shape of one scatters more
+than a machine and its surroundings differ."""
+_SHAPE_SLACK_DB = 0.5
 
 
 class Operating(str, Enum):
@@ -80,19 +84,33 @@ class IdleRule:
     quiet_shape_db: FloatArray | None
     """(BANDS,) mean shape while quiet; None when enrolment heard the machine run only."""
     running_spread_db: float
-    """Largest distance of an enrolled running slot from the running shape."""
+    """Largest distance from the running shape of the mean of four enrolled slots in a row."""
     longest_pause_slots: int
 
-    def is_quiet(self, slot: Slot) -> bool:
-        """Whether the machine cannot be heard in this slot."""
-        if slot.level_dbfs < self.silent_below_dbfs:
-            return True
-        if slot.level_dbfs >= self.quiet_below_dbfs:
+    def is_soft(self, slot: Slot) -> bool:
+        """Whether the slot is softer than the machine runs."""
+        return slot.level_dbfs < self.quiet_below_dbfs
+
+    def is_quiet(self, soft: Sequence[Slot]) -> bool:
+        """Whether the machine cannot be heard in the newest slot.
+
+        Args:
+            soft: The soft slots in a row that end with it, at most ``SHAPE_SLOTS``; empty when it
+                is not soft.
+        """
+        if not soft:
             return False
-        from_running = shape_distance(slot.shape_db, self.running_shape_db)
-        if self.quiet_shape_db is None:
-            return from_running > self.running_spread_db + _SHAPE_SLACK_DB
-        return shape_distance(slot.shape_db, self.quiet_shape_db) < from_running
+        newest = soft[-1]
+        if newest.level_dbfs < self.silent_below_dbfs:
+            return True
+        if self.quiet_shape_db is not None:
+            from_running = shape_distance(newest.shape_db, self.running_shape_db)
+            return shape_distance(newest.shape_db, self.quiet_shape_db) < from_running
+        if len(soft) < SHAPE_SLOTS:
+            return False
+        mean = np.mean([slot.shape_db for slot in soft], axis=0)
+        distance = shape_distance(mean, self.running_shape_db)
+        return distance > self.running_spread_db + _SHAPE_SLACK_DB
 
 
 def shape_distance(a: FloatArray, b: FloatArray) -> float:
@@ -118,7 +136,8 @@ def learn_idle_rule(slots: Sequence[Slot], slot_s: float) -> tuple[IdleRule, NDA
     running = live & ~quiet
     pause, off = _pauses(quiet, slot_s)
     running_shape = np.median(shapes[running], axis=0).astype(np.float32)
-    distances = np.sqrt(np.square(shapes[running] - running_shape).mean(axis=1))
+    smooth = _moving_mean(shapes[running])
+    distances = np.sqrt(np.square(smooth - running_shape).mean(axis=1))
     softest = float(np.percentile(levels[running], 1.0))
     rule = IdleRule(
         quiet_below_dbfs=boundary if boundary is not None else softest - UNHEARD_DROP_DB,
@@ -129,6 +148,13 @@ def learn_idle_rule(slots: Sequence[Slot], slot_s: float) -> tuple[IdleRule, NDA
         longest_pause_slots=pause,
     )
     return rule, off
+
+
+def _moving_mean(shapes: FloatArray) -> FloatArray:
+    """Means of ``SHAPE_SLOTS`` rows in a row, (N, BANDS) -> (N - 3, BANDS); of all if too few."""
+    size = min(SHAPE_SLOTS, len(shapes))
+    rows = np.lib.stride_tricks.sliding_window_view(shapes, size, axis=0)
+    return np.asarray(rows.mean(axis=-1), dtype=np.float32)
 
 
 def _level_boundary(levels: NDArray[np.float64]) -> float | None:
@@ -187,12 +213,17 @@ class OperatingTracker:
         """Forget everything: the stream was interrupted."""
         self.state = Operating.RUNNING
         self._quiet = 0  # quiet slots in a row
+        self._soft: deque[Slot] = deque(maxlen=SHAPE_SLOTS)  # soft slots in a row
         self._scored_from = 0  # windows that start earlier are masked
 
     def update(self, slot: Slot, start: int) -> Operating:
         """Take in the slot that begins at sample ``start`` and return what the machine does."""
         end = start + self.slot_samples
-        quiet = self.rule.is_quiet(slot)
+        if not self.rule.is_soft(slot):
+            self._soft.clear()
+        else:
+            self._soft.append(slot)
+        quiet = self.rule.is_quiet(self._soft)
         self._quiet = self._quiet + 1 if quiet else 0
         if slot.dead:
             self.state, self._scored_from = Operating.DEAD, end

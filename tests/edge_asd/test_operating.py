@@ -11,6 +11,7 @@ from edge_asd.operating import (
     learn_idle_rule,
     measure_slot,
 )
+from edge_asd.simulate import Schedule, SimulatedMachine, draw_scene
 
 SLOT = 15_872  # samples, as in the bundle that ships
 SLOT_S = SLOT / RATE
@@ -201,3 +202,15 @@ def test_one_slot_is_enough_to_learn_from():
     rule, off = learned(machine("pump", 90.0)[:SLOT])
     assert off.tolist() == [False]
     assert rule.longest_pause_slots == 0
+
+
+@pytest.mark.parametrize("kind", ["pump", "fan", "gearbox", "compressor", "motor"])
+def test_in_a_noisy_hall_a_stop_never_heard_before_is_idle_and_a_softer_machine_is_not(kind):
+    scene = draw_scene(np.random.default_rng(7), kind, snr_db=(16.0, 22.0))
+    schedule = Schedule(off=((80.0, 120.0),))
+    sound = SimulatedMachine(scene, seed=7, schedule=schedule).read(120 * RATE)
+    running = sound[: 75 * RATE]
+    rule, _ = learned(running)
+    assert rule.quiet_shape_db is None
+    assert states(rule, sound)[-20:] == [Operating.IDLE] * 20
+    assert set(states(rule, running * np.float32(0.25))) == {Operating.RUNNING}
