@@ -6,7 +6,9 @@ product is compared on the same splits with the level alone and with the nearest
 mean and standard deviation of the log-mel spectrogram. Everything is also measured with every
 recording 12 dB softer: a device cannot know how sensitive its microphone is.
 
-    python benchmarks/first_shot.py --recordings DIR [--bundle FILE] [--json FILE]
+    python benchmarks/first_shot.py --recordings DIR [--bundle FILE] [--json FILE] [--fusions]
+
+``--fusions`` compares other scorers and fusions of the same network instead.
 
 DIR holds ``mimii_ch0`` (MIMII, channel 0) and ``drone_prop``. A clip is one window, tiled where it
 is shorter.
@@ -19,7 +21,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +33,8 @@ from edge_asd.bundle import builtin_bundle, load_bundle
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import open_networks
 from edge_asd.features import LogMelStatistics, compute
-from edge_asd.score import CentreScorer, cross_fit, fit_detector
+from edge_asd.manifest import LevelScorer, Manifest, ScorerSpec
+from edge_asd.score import CentreScorer, Detector, cross_fit, fit_detector
 from edge_asd.score.views import Views, concatenate
 from edge_asd.scoring import read_mono
 
@@ -129,8 +132,14 @@ def softer(machine: Machine, drop_db: float) -> Machine:
 class Contest:
     """All methods on one machine."""
 
-    def __init__(self, embedder: WindowEmbedder, machine: Machine) -> None:
+    def __init__(
+        self,
+        embedder: WindowEmbedder,
+        machine: Machine,
+        fusions: Mapping[str, Manifest] | None = None,
+    ) -> None:
         self.embedder, self.machine = embedder, machine
+        self.fusions = fusions
         manifest = embedder.manifest
         self.rate = manifest.sample_rate
         self.levels = {
@@ -179,21 +188,20 @@ class Contest:
     def _product(
         self, train: np.ndarray, test: np.ndarray, usual_dbfs: float
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        manifest = self.embedder.manifest
-        gain_db = round(manifest.reference_dbfs - usual_dbfs, 2)
+        gain_db = round(self.embedder.manifest.reference_dbfs - usual_dbfs, 2)
         source = self._embed("normal", train, gain_db)
         kept = self._embed("normal", test, gain_db)
         faulty = self._embed("anomalous", np.arange(len(self.machine.anomalous)), gain_db)
-        folds = np.arange(len(source)) * 5 // len(source)
-        hidden = [folds == fold for fold in range(5)]
-        standards, _ = cross_fit(manifest, source, folds, hidden, 0)
-        detector = fit_detector(manifest, source, None, standards, np.random.default_rng(0))
-        fused = {"normal": detector.score(kept), "anomalous": detector.score(faulty)}
-        found = {"edge-asd": (fused["normal"].scores, fused["anomalous"].scores)}
-        for name, scorer in detector.scorers.items():
-            if isinstance(scorer, CentreScorer):
-                parts = (fused["normal"].parts[name], fused["anomalous"].parts[name])
-                found["its network alone"] = parts
+        found = {}
+        for name, manifest in (self.fusions or {"edge-asd": self.embedder.manifest}).items():
+            detector = fitted(manifest, source)
+            fused = {"normal": detector.score(kept), "anomalous": detector.score(faulty)}
+            found[name] = (fused["normal"].scores, fused["anomalous"].scores)
+            if self.fusions is None:
+                for part, scorer in detector.scorers.items():
+                    if isinstance(scorer, CentreScorer):
+                        parts = (fused["normal"].parts[part], fused["anomalous"].parts[part])
+                        found["its network alone"] = parts
         return found
 
     def _embed(self, kind: str, index: np.ndarray, gain_db: float) -> Views:
@@ -209,6 +217,45 @@ class Contest:
                 self._views[key] = view.take(np.asarray([0]))
             views.append(self._views[key])
         return concatenate(views)
+
+
+def fitted(manifest: Manifest, source: Views) -> Detector:
+    """A detector that learned these clips, standardised by cross-fitting over five folds."""
+    folds = np.arange(len(source)) * 5 // len(source)
+    standards, _ = cross_fit(manifest, source, folds, [folds == fold for fold in range(5)], 0)
+    return fit_detector(manifest, source, None, standards, np.random.default_rng(0))
+
+
+def fusions(manifest: Manifest) -> dict[str, Manifest]:
+    """Other scorers and rules for the same network."""
+    network = next(s for s in manifest.scorers if s.kind == "centres")
+    log_mel = next(s for s in manifest.scorers if s.kind == "neighbours")
+    chosen: dict[str, tuple[list[ScorerSpec], str]] = {
+        "network": ([network], "mean"),
+        "log-mel": ([log_mel], "mean"),
+    }
+    for rule in ("mean", "max"):
+        chosen[f"network, log-mel: {rule}"] = ([network, log_mel], rule)
+        for spread_db in (0.3, 0.5, 1.0, 2.0):
+            level = LevelScorer(id="level", spread_db=spread_db)
+            name = f"network, log-mel, level {spread_db:g} dB: {rule}"
+            chosen[name] = ([network, log_mel, level], rule)
+    chosen["network, level 0.5 dB: mean"] = ([network, LevelScorer(id="level")], "mean")
+    return {
+        name: manifest.model_copy(update={"scorers": tuple(scorers), "fusion": rule})
+        for name, (scorers, rule) in chosen.items()
+    }
+
+
+def transposed(results: dict[str, dict[str, list[float]]]) -> str:
+    """Markdown: a row a method, a column a machine."""
+    machines = list(results)
+    lines = ["| scorers: fusion | " + " | ".join(machines) + " |", "|---|" + "---|" * len(machines)]
+    for method in results[machines[0]]:
+        values = [results[machine][method] for machine in machines]
+        cells = [f"{np.mean(value):.3f} ({np.min(value):.3f})" for value in values]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def table(results: dict[str, dict[str, list[float]]]) -> str:
@@ -228,6 +275,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recordings", type=Path, required=True)
     parser.add_argument("--bundle", type=Path, default=builtin_bundle())
+    parser.add_argument("--fusions", action="store_true", help="Compare fusions instead.")
     parser.add_argument("--json", type=Path, help="Also write every split's AUC here.")
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.bundle)
@@ -235,12 +283,15 @@ def main() -> None:
     rate = bundle.manifest.sample_rate
     root = arguments.recordings
     machines = [mimii(root, "id_00_0dB", rate), mimii(root, "id_02_0dB", rate), drone(root, rate)]
+    others = fusions(bundle.manifest) if arguments.fusions else None
+    if not arguments.fusions:
+        machines += [softer(machine, 12.0) for machine in machines]
     results = {}
-    for machine in [*machines, *(softer(machine, 12.0) for machine in machines)]:
+    for machine in machines:
         print(f"{machine.name} ...", file=sys.stderr)
-        results[machine.name] = Contest(embedder, machine).run()
+        results[machine.name] = Contest(embedder, machine, others).run()
     print(f"AUC of {bundle.label} ({bundle.sha256[:12]}), mean (minimum) over splits\n")
-    print(table(results))
+    print(transposed(results) if arguments.fusions else table(results))
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n")
 
