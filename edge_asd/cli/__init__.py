@@ -96,6 +96,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except EdgeAsdError as error:
         click.echo(f"edge-asd: {error}", err=True)
         return error.exit_code
-    except SystemExit:
-        return 0  # click's answer when whoever read us has left, as ``head`` does
+    except SystemExit as error:
+        # 1 is click's answer when whoever read us has left, as ``head`` does; others are ours.
+        return error.code if isinstance(error.code, int) and error.code != 1 else 0
     return result if isinstance(result, int) else 0

@@ -70,8 +70,8 @@ def test_a_source_too_short_to_learn_from_is_said_and_ends_with_65(plant, tmp_pa
 def test_without_once_such_a_source_leaves_the_state_unknown(plant, tmp_path):
     config = plant.config(tmp_path, f"{PUMP}&speed=max&seconds=40", bundle=str(plant.bundle))
     with DaemonProcess(tmp_path / "state", "--config", config) as daemon:
-        daemon.until(lambda: daemon.state_of("pump") == "unknown")
-        assert "at least 60 s are needed" in daemon.status()["pump"]["reason"]
+        daemon.until(lambda: "at least 60 s are needed" in daemon.reason_of("pump"))
+        assert daemon.state_of("pump") == "unknown"
         assert daemon.checks()["enrolment/pump"]["status"] == "critical"
         refused = cli("enrol", "--monitor", "pump", "--seconds", 60, "--state-dir", daemon.state)
         assert_refused(refused, 2, "pump", "has ended", "--from")

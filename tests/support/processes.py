@@ -180,6 +180,9 @@ class DaemonProcess:
     def state_of(self, monitor):
         return self.status().get(monitor, {}).get("state")
 
+    def reason_of(self, monitor):
+        return self.status().get(monitor, {}).get("reason", "")
+
     def wait(self, timeout_s=30.0):
         """Exit code, once it leaves by itself."""
         try:

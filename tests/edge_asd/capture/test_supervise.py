@@ -180,15 +180,15 @@ def test_a_missing_microphone_is_a_reason_with_progress_and_not_a_hang():
 
 def test_a_long_wait_counts_as_progress_every_second():
     slept = []
-    stop = threading.Event()
+    enough, go_on = threading.Event(), threading.Event()
 
     def sleep(seconds):
         slept.append(seconds)
         if len(slept) == 40:
-            stop.set()
-            time.sleep(5.0)
+            enough.set()
+            go_on.wait(5.0)
 
-    thread = CaptureThread(
+    with CaptureThread(
         "mic",
         openings(CaptureError("away")),
         live=True,
@@ -196,12 +196,14 @@ def test_a_long_wait_counts_as_progress_every_second():
         backoff=Backoff(8.0, 30.0),
         rng=random.Random(1),
         sleep=sleep,
-    )
-    thread.start()
-    assert stop.wait(5.0)
-    assert thread.progress >= 40
-    assert max(slept) <= 1.0
-    assert sum(slept) > 30.0
+    ) as thread:
+        try:
+            assert enough.wait(5.0)
+            assert thread.progress >= 40
+            assert max(slept) <= 1.0
+            assert sum(slept) > 30.0
+        finally:
+            go_on.set()
 
 
 def test_a_source_that_ends_is_opened_again_unless_it_is_finite():
