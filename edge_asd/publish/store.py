@@ -122,8 +122,13 @@ class EventStore:
             " ORDER BY id DESC LIMIT ?) ORDER BY id"
         )
         bounds = ("" if since is None else rfc3339(since), -1 if limit is None else limit)
-        rows = self._database.read(lambda c: c.execute(query, bounds).fetchall())
-        return [self._parsed(payload) for (payload,) in rows]
+
+        def select(connection: sqlite3.Connection) -> list[tuple[str]]:
+            # A command may look in between the daemon's creating the file and the tables.
+            exists = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'")
+            return connection.execute(query, bounds).fetchall() if exists.fetchone() else []
+
+        return [self._parsed(payload) for (payload,) in self._database.read(select)]
 
     def prune(self) -> int:
         """Forget what is older or more than is kept; ``record`` calls it now and then.

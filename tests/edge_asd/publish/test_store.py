@@ -221,3 +221,10 @@ def test_what_was_promised_before_a_kill_is_there_after_it(tmp_path, promised):
     assert [row.message.seq for row in store.outbox.head(10**6)] == stored
     is_open = len(stored) % 3 != 0
     assert (store.open_event("pump-1") is not None) == is_open
+
+
+def test_who_looks_before_the_tables_are_made_sees_no_events(tmp_path):
+    (tmp_path / "events.db").touch()
+    store = EventStore(tmp_path, read_only=True)
+    assert store.events() == []
+    store.close()
