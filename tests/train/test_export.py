@@ -39,7 +39,7 @@ def test_a_bundle_says_what_is_in_it(tmp_path, checkpoint, recipe):
     assert network.parameters > 2_000_000
     assert network.macs > 1_000_000
     assert manifest.recipe["optimiser"]["eps"] == recipe.optimiser.eps
-    assert [scorer.kind for scorer in manifest.scorers] == ["centres", "neighbours"]
+    assert [scorer.kind for scorer in manifest.scorers] == ["centres", "neighbours", "level"]
     assert [one.licence for one in manifest.provenance] == ["Apache-2.0", "unknown"]
     assert manifest.metrics["training"]["steps"] == recipe.steps
     assert bundle.golden.waveforms.shape == (10, 8000)
