@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -126,3 +128,14 @@ def test_every_command_has_help_with_an_example(command):
     text = run(command, "--help").output
     assert "Example" in text
     assert f"edge-asd-train {command}" in text
+
+
+def test_an_installation_without_torch_says_so_in_one_line():
+    code = (
+        "import importlib.util as u; real = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'torch' else real(name, *a)\n"
+        "from edge_asd_train.__main__ import main; main()"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 69
+    assert run.stderr == "edge-asd-train: torch not installed: pip install 'edge-asd[train]'\n"
