@@ -45,7 +45,9 @@ def test_without_a_service_manager_nothing_happens(environ):
 
 
 def test_a_service_manager_that_went_away_disturbs_nothing(tmp_path):
-    Notifier.from_environment({"NOTIFY_SOCKET": str(tmp_path / "gone")}).watchdog()
+    gone = tmp_path / "gone"
+    Notifier.from_environment({"NOTIFY_SOCKET": str(gone)}).watchdog()
+    assert not gone.exists()
 
 
 @pytest.mark.parametrize(
