@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import soxr
 
 from edge_asd.records import FloatArray
 
@@ -24,10 +23,3 @@ def level_dbfs(samples: FloatArray) -> float:
 def db_to_factor(gain_db: float) -> float:
     """Amplitude factor of a gain in decibels."""
     return float(10.0 ** (gain_db / 20.0))
-
-
-def resample_clip(samples: FloatArray, rate: int, target_rate: int) -> FloatArray:
-    """Resample a whole mono clip (n,) as the streaming resampler does."""
-    if rate == target_rate:
-        return samples
-    return np.asarray(soxr.resample(samples, rate, target_rate, quality="HQ"), dtype=np.float32)

@@ -115,7 +115,9 @@ def test_a_crash_while_arrays_are_written_leaves_the_old_profile(
 ):
     (saved / ".references-0123456789abcdef.npz.tmp").write_bytes(b"half of")
     (saved / ".profile.json.tmp").write_bytes(b"{")
-    same(load_profile(tmp_path, "pump-1", tiny_bundle), pump_profile)
+    loaded = load_profile(tmp_path, "pump-1", tiny_bundle)
+    assert loaded.created_at == pump_profile.created_at
+    same(loaded, pump_profile)
 
 
 def test_a_profile_of_another_bundle_is_refused_and_both_are_named(tmp_path, saved, tiny_bundle):
