@@ -5,6 +5,7 @@ Rules of the loader:
 1. Nothing is used before everything is verified: sizes, names, hashes, schema, contents.
 2. Only the members this page names may be there; no path leaves the archive, no member repeats.
 3. Arrays are read without pickle, networks without external data or custom operators.
+4. What the manifest does not describe does not belong there.
 
 Hashes give integrity. Authenticity is the update client's signature check, or the operator's
 explicit path on the command line.
@@ -19,39 +20,47 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from edge_asd import __version__
+from edge_asd.bundle_members import (
+    GOLDEN,
+    MAX_MEMBER_BYTES,
+    REFERENCES,
+    Golden,
+    golden_bytes,
+    npz_bytes,
+    read_golden,
+    read_npz,
+    read_references,
+    references_bytes,
+    zip_bytes,
+)
 from edge_asd.errors import BundleError
 from edge_asd.files import replace_file
-from edge_asd.manifest import SCHEMA, Manifest
+from edge_asd.manifest import SCHEMA, Manifest, Network, Precision
 from edge_asd.onnx_guard import check_onnx
 from edge_asd.records import FloatArray
 
+__all__ = [
+    "Bundle",
+    "Golden",
+    "builtin_bundle",
+    "load_bundle",
+    "npz_bytes",
+    "read_npz",
+    "write_bundle",
+]
+
 MAX_ARCHIVE_BYTES = 512 * 2**20
-MAX_MEMBER_BYTES = 512 * 2**20
 MAX_MANIFEST_BYTES = 2**20
-MIN_GOLDEN = 8
 
 _MEMBER = re.compile(r"^(manifest\.json|golden\.npz|references\.npz|networks/[a-z0-9._-]+\.onnx)$")
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a ZIP can hold: bundles do not depend on the clock
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Golden:
-    """Waveforms and the embeddings that every engine must reproduce from them."""
-
-    waveforms: NDArray[np.int16]
-    """(N, L) int16, full scale 32768, at the bundle's rate, after gain."""
-    embeddings: Mapping[str, FloatArray]
-    """(N, S, D) float32 of every network, by id."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,23 +69,39 @@ class Bundle:
 
     manifest: Manifest
     networks: Mapping[str, bytes]
-    """ONNX file of every network, by id."""
+    """ONNX file of every network in fp32, by id."""
     golden: Golden
     references: Mapping[str, FloatArray]
     """Centres of the machines it was trained on, (K, D) by name; may be empty."""
     sha256: str
     """Of the archive."""
     path: Path | None = None
+    networks_fp16: Mapping[str, bytes] = field(default_factory=dict)
+    """ONNX file of the networks that it holds in fp16 too, by id."""
+
+    def network(self, network_id: str, precision: Precision) -> bytes:
+        """ONNX file of a network in a precision.
+
+        Raises:
+            BundleError: The bundle does not hold it.
+        """
+        found = self.networks if precision == "fp32" else self.networks_fp16
+        if network_id not in found:
+            raise BundleError(
+                f"{self.label}: holds no {precision} network {network_id}; use fp32, or export it"
+                f" with --precision {precision}"
+            )
+        return found[network_id]
 
     @property
     def label(self) -> str:
-        """Name and version, as shown to people: ``general-1``."""
+        """Name and version, as shown to people: ``general-2``."""
         return f"{self.manifest.name}-{self.manifest.version}"
 
 
 def builtin_bundle() -> Path:
     """The bundle that ships with the package."""
-    return Path(__file__).parent / "bundles" / "general-1.asd"
+    return Path(__file__).parent / "bundles" / "general-2.asd"
 
 
 def load_bundle(path: Path | str) -> Bundle:
@@ -106,15 +131,18 @@ def write_bundle(
     networks: Mapping[str, bytes],
     golden: Golden,
     references: Mapping[str, FloatArray] | None = None,
+    *,
+    networks_fp16: Mapping[str, bytes] | None = None,
 ) -> Bundle:
     """Write a bundle, verify it as a device would, and move it into place.
 
     Args:
         path: Where to; replaced only by a complete, verified file.
         fields: The manifest without ``schema`` and ``files``.
-        networks: ONNX file of every network, by id.
+        networks: ONNX file of every network in fp32, by id.
         golden: At least eight waveforms and their embeddings.
-        references: Optional centres of the training machines.
+        references: Optional centres of the training machines, in the manifest's order.
+        networks_fp16: ONNX files in fp16, of networks whose ``precisions`` say so.
 
     Raises:
         BundleError: The parts do not make a valid bundle.
@@ -122,55 +150,43 @@ def write_bundle(
     """
     path = Path(path)
     members = {f"networks/{name}.onnx": data for name, data in networks.items()}
-    arrays = {f"embedding/{name}": z for name, z in golden.embeddings.items()}
-    members["golden.npz"] = npz_bytes({"waveforms": golden.waveforms, **arrays})
+    members |= {f"networks/{name}.fp16.onnx": d for name, d in (networks_fp16 or {}).items()}
+    members[GOLDEN] = golden_bytes(golden)
     if references:
-        members["references.npz"] = npz_bytes(references)
+        members[REFERENCES] = references_bytes(references)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(members.items())}
     manifest = {"schema": SCHEMA, **fields, "files": hashes}
     text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     members["manifest.json"] = text.encode()
-    data = _zip_bytes(members)
+    data = zip_bytes(members)
     bundle = _parse(data, path)
     replace_file(path, data)
     return bundle
-
-
-def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Arrays as an ``.npz`` file whose bytes depend on the arrays alone."""
-    members = {}
-    for name, array in arrays.items():
-        buffer = io.BytesIO()
-        np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-        members[f"{name}.npy"] = buffer.getvalue()
-    return _zip_bytes(members)
-
-
-def _zip_bytes(members: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name in sorted(members):
-            info = zipfile.ZipInfo(name, _EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, members[name], compresslevel=6)
-    return buffer.getvalue()
 
 
 def _parse(data: bytes, path: Path) -> Bundle:
     members = _unpack(data)
     manifest = _read_manifest(members.pop("manifest.json", None))
     _check_hashes(manifest, members)
-    networks = {}
-    for network in manifest.networks:
-        if network.member not in members:
-            raise BundleError(f"{network.member}: missing; the bundle is incomplete")
-        check_onnx(members[network.member], network.member)
-        networks[network.id] = members[network.member]
-    golden = _read_golden(manifest, members.get("golden.npz"))
-    references = read_npz(members.get("references.npz"), "references.npz")
+    networks = {one.id: _read_network(one, "fp32", members) for one in manifest.networks}
+    halves = {
+        one.id: _read_network(one, "fp16", members) for one in manifest.networks if one.has("fp16")
+    }
+    golden = read_golden(manifest, members.pop(GOLDEN, None))
+    references = read_references(manifest, members.pop(REFERENCES, None))
+    if members:
+        raise BundleError(f"{min(members)}: belongs to no network of the manifest")
     digest = hashlib.sha256(data).hexdigest()
-    return Bundle(manifest, networks, golden, references, digest, path)
+    return Bundle(manifest, networks, golden, references, digest, path, halves)
+
+
+def _read_network(network: Network, precision: Precision, members: dict[str, bytes]) -> bytes:
+    member = network.member_of(precision)
+    if member not in members:
+        raise BundleError(f"{member}: missing; the bundle is incomplete")
+    data = members.pop(member)
+    check_onnx(data, member)
+    return data
 
 
 def _unpack(data: bytes) -> dict[str, bytes]:
@@ -239,52 +255,3 @@ def _check_hashes(manifest: Manifest, members: Mapping[str, bytes]) -> None:
             raise BundleError(f"{name}: missing; the bundle is incomplete")
         if hashlib.sha256(members[name]).hexdigest() != expected:
             raise BundleError(f"{name}: altered, its SHA-256 differs from the manifest")
-
-
-def read_npz(data: bytes | None, member: str) -> dict[str, NDArray[Any]]:
-    """Arrays of an ``.npz`` file, never unpickled; empty when there is none.
-
-    Raises:
-        BundleError: It is damaged or holds anything but numbers.
-    """
-    if data is None:
-        return {}
-    try:
-        return dict(_arrays(data))
-    except Exception as error:  # NumPy's and zipfile's errors on damaged files have no common base
-        raise BundleError(f"{member}: damaged ({error})") from error
-
-
-def _arrays(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
-    total = 0
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for info in archive.infolist():
-            total += info.file_size
-            if total > MAX_MEMBER_BYTES or not info.filename.endswith(".npy"):
-                raise ValueError(f"{info.filename} of {info.file_size} bytes is not expected")
-            array = np.load(io.BytesIO(archive.read(info)), allow_pickle=False)
-            if array.dtype.kind not in "fiub":
-                raise ValueError(f"{info.filename} holds no numbers")
-            yield info.filename.removesuffix(".npy"), array
-
-
-def _read_golden(manifest: Manifest, data: bytes | None) -> Golden:
-    if data is None:
-        raise BundleError("golden.npz: missing; the bundle is incomplete")
-    arrays = read_npz(data, "golden.npz")
-    waveforms = arrays.get("waveforms", np.empty(0))
-    if waveforms.dtype != np.int16 or waveforms.ndim != 2:
-        raise BundleError("golden.npz: waveforms are not (N, L) int16")
-    if len(waveforms) < MIN_GOLDEN or waveforms.shape[1] != manifest.window_samples:
-        raise BundleError(
-            f"golden.npz: {waveforms.shape} waveforms; at least {MIN_GOLDEN} of "
-            f"{manifest.window_samples} samples are needed"
-        )
-    embeddings = {}
-    for network in manifest.networks:
-        z = arrays.get(f"embedding/{network.id}", np.empty(0))
-        expected = (len(waveforms), network.segments, network.embedding_size)
-        if z.shape != expected or z.dtype != np.float32 or not np.isfinite(z).all():
-            raise BundleError(f"golden.npz: embeddings of {network.id} are not finite {expected}")
-        embeddings[network.id] = z
-    return Golden(waveforms, embeddings)

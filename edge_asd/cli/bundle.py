@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 import click
 
-from edge_asd.bundle import Bundle, load_bundle
+from edge_asd.bundle import load_bundle
+from edge_asd.cli.bundle_text import as_text, describe
 from edge_asd.cli.options import json_option
 from edge_asd.engine import open_networks
+from edge_asd.manifest import Precision
 
 
 @click.group("bundle")
@@ -19,8 +19,8 @@ def command() -> None:
 
     \b
     Example:
-        edge-asd bundle show general-1.asd
-        edge-asd bundle verify general-1.asd
+        edge-asd bundle show general-2.asd
+        edge-asd bundle verify general-2.asd
     """
 
 
@@ -32,18 +32,10 @@ def show(*, file: str, as_json: bool) -> None:
 
     \b
     Example:
-        edge-asd bundle show general-1.asd --json | jq .metrics
+        edge-asd bundle show general-2.asd --json | jq .metrics
     """
-    described = _describe(load_bundle(file))
-    if as_json:
-        click.echo(json.dumps(described))
-        return
-    for key, value in described.items():
-        if isinstance(value, dict | list):
-            shown = json.dumps(value, indent=2).replace("\n", "\n  ")
-            click.echo(f"{key}: {shown}")
-        else:
-            click.echo(f"{key}: {value}")
+    bundle = load_bundle(file)
+    click.echo(json.dumps(describe(bundle)) if as_json else as_text(bundle))
 
 
 @command.command("verify")
@@ -54,37 +46,28 @@ def verify(*, file: str, as_json: bool) -> None:
 
     \b
     Example:
-        edge-asd bundle verify general-1.asd && echo fit for use
+        edge-asd bundle verify general-2.asd && echo fit for use
     """
     bundle = load_bundle(file)
-    networks = open_networks(bundle)
+    held: list[Precision] = ["fp32"]
+    if all(network.has("fp16") for network in bundle.manifest.networks):
+        held.append("fp16")
+    for precision in held:
+        networks = open_networks(bundle, precision=precision)
+        engine = networks.backend
+        networks.close()
     result = {
         "bundle": bundle.label,
         "sha256": bundle.sha256,
-        "engine": networks.backend,
+        "engine": engine,
+        "precisions": held,
         "golden_vectors": len(bundle.golden.waveforms),
         "ok": True,
     }
-    networks.close()
     if as_json:
         click.echo(json.dumps(result))
     else:
         click.echo(
-            f"{bundle.label}: whole, and {result['engine']} reproduces its "
-            f"{result['golden_vectors']} golden vectors"
+            f"{bundle.label}: whole, and {engine} reproduces its "
+            f"{len(bundle.golden.waveforms)} golden vectors in {' and '.join(held)}"
         )
-
-
-def _describe(bundle: Bundle) -> dict[str, Any]:
-    manifest = bundle.manifest.model_dump(mode="json", by_alias=True)
-    size = Path(bundle.path).stat().st_size if bundle.path else None
-    return {
-        "label": bundle.label,
-        "sha256": bundle.sha256,
-        "bytes": size,
-        "parameters": sum(network.parameters for network in bundle.manifest.networks),
-        "macs": sum(network.macs for network in bundle.manifest.networks),
-        "window_s": bundle.manifest.window_samples / bundle.manifest.sample_rate,
-        "hop_s": bundle.manifest.hop_samples / bundle.manifest.sample_rate,
-        **manifest,
-    }

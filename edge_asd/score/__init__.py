@@ -7,6 +7,7 @@ normal sound into thresholds; ``decide`` only applies them.
 
 from __future__ import annotations
 
+from edge_asd.score.banks import BankScorer
 from edge_asd.score.calibrate import (
     Calibration,
     calibrate,
@@ -15,13 +16,17 @@ from edge_asd.score.calibrate import (
     decision_statistic,
 )
 from edge_asd.score.centres import CentreScorer
-from edge_asd.score.detector import Detector, Fused, cross_fit, fit_detector
+from edge_asd.score.detector import Detector, Fused, fit_detector
+from edge_asd.score.held_out import cross_fit, fit_held_out
 from edge_asd.score.kmeans import kmeans
 from edge_asd.score.level import LevelScorer
 from edge_asd.score.neighbours import NeighbourScorer
+from edge_asd.score.presets import SCORERS, named_scorers
 from edge_asd.score.views import Views
 
 __all__ = [
+    "SCORERS",
+    "BankScorer",
     "Calibration",
     "CentreScorer",
     "Detector",
@@ -35,5 +40,7 @@ __all__ = [
     "cross_fit",
     "decision_statistic",
     "fit_detector",
+    "fit_held_out",
     "kmeans",
+    "named_scorers",
 ]

@@ -9,13 +9,8 @@ from numpy.typing import NDArray
 
 from edge_asd.errors import ScorerError
 from edge_asd.records import FloatArray
+from edge_asd.score.cosine import cosine_distances, unit
 from edge_asd.score.kmeans import kmeans
-
-
-def unit(z: FloatArray) -> FloatArray:
-    """Scale vectors to unit Euclidean length, (..., D) -> (..., D); zero stays zero."""
-    norm = np.linalg.norm(z, axis=-1, keepdims=True)
-    return np.asarray(z / np.maximum(norm, 1e-12), dtype=np.float32)
 
 
 class CentreScorer:
@@ -62,11 +57,13 @@ class CentreScorer:
 
     def score(self, z: FloatArray) -> FloatArray:
         """Score embeddings, (B, S, D) -> (B,) in [0, 2]; the mean over segments."""
-        return np.asarray(self._distances(z).min(axis=-1).mean(axis=-1), dtype=np.float32)
+        distances = cosine_distances(z, self.references)  # (B, S, D) -> (B, S, K)
+        return np.asarray(distances.min(axis=-1).mean(axis=-1), dtype=np.float32)
 
     def nearest(self, z: FloatArray) -> list[int]:
         """Reference nearest to each window, (B, S, D) -> B indices."""
-        nearest: NDArray[np.intp] = self._distances(z).min(axis=1).argmin(axis=-1)
+        distances = cosine_distances(z, self.references)  # (B, S, D) -> (B, S, K)
+        nearest: NDArray[np.intp] = distances.min(axis=1).argmin(axis=-1)
         return [int(index) for index in nearest]
 
     def state(self) -> dict[str, FloatArray]:
@@ -77,14 +74,3 @@ class CentreScorer:
     def from_state(cls, state: Mapping[str, FloatArray]) -> CentreScorer:
         """Restore what ``state`` gave."""
         return cls(state["references"])
-
-    def _distances(self, z: FloatArray) -> NDArray[np.float64]:
-        if z.shape[-1] != self.references.shape[1]:
-            raise ScorerError(
-                f"embeddings have {z.shape[-1]} values, the references {self.references.shape[1]}"
-            )
-        # In double precision: the rounding of a product in single precision depends on how many
-        # windows are scored together, and a close reference leaves little else than rounding.
-        norm = np.linalg.norm(z.astype(np.float64), axis=-1, keepdims=True)
-        cosine = (z / np.maximum(norm, 1e-12)) @ self.references.T.astype(np.float64)
-        return np.asarray(1.0 - cosine)  # (B, S, D) @ (D, K) -> (B, S, K)

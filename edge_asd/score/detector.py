@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_asd import manifest as schema
 from edge_asd.errors import ScorerError
 from edge_asd.protocols import Scorer
 from edge_asd.records import FloatArray
+from edge_asd.score.banks import BankScorer
 from edge_asd.score.centres import CentreScorer
 from edge_asd.score.level import LevelScorer
 from edge_asd.score.neighbours import NeighbourScorer
 from edge_asd.score.views import Views
-
-_MIN_SCALE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,14 +60,13 @@ class Detector:
             standard = self.standards[name]
             parts[name] = np.asarray((raw - standard.shift) / standard.scale, dtype=np.float32)
         stacked = np.stack(list(parts.values()))  # (scorers, B)
-        fused = stacked.mean(axis=0) if self.fusion == "mean" else stacked.max(axis=0)
         leading = stacked.argmax(axis=0)
         nearest = []
         for index, which in enumerate(leading):
             spec = self.specs[int(which)]
             one = views.take(np.asarray([index]))
             nearest.append(f"{spec.id}:{self.scorers[spec.id].nearest(_seen(spec, one))[0]}")
-        return Fused(np.asarray(fused, dtype=np.float32), parts, nearest)
+        return Fused(fuse(list(parts.values()), self.fusion), parts, nearest)
 
     def state(self) -> dict[str, FloatArray]:
         """Arrays of every scorer, by ``scorer/array``."""
@@ -120,47 +117,23 @@ def fit_detector(
         standards: From ``cross_fit``.
         rng: Source of the k-means starts.
     """
-    scorers = {spec.id: _fit(spec, source, target, rng) for spec in manifest.scorers}
+    scorers = fit_scorers(manifest.scorers, source, target, rng)
     return Detector(manifest.scorers, manifest.fusion, scorers, standards)
 
 
-def cross_fit(
-    manifest: schema.Manifest,
+def fit_scorers(
+    specs: Sequence[schema.ScorerSpec],
     source: Views,
-    folds: NDArray[np.intp],
-    excluded: Sequence[NDArray[np.bool_]],
-    seed: int,
-) -> tuple[dict[str, Standard], FloatArray]:
-    """Score every window against references learned without its fold.
+    target: Views | None,
+    rng: np.random.Generator,
+    labels: Sequence[str] | None = None,
+) -> dict[str, Scorer]:
+    """Every scorer by id, not standardised.
 
-    Args:
-        manifest: Names the scorers and their fusion.
-        source: N normal windows.
-        folds: Fold of every window, (N,), 0 … F-1.
-        excluded: For every fold the windows (N,) its references may not see: its own, and all that
-            share audio with them.
-        seed: Of the k-means starts.
-
-    Returns:
-        The standardisation of every scorer, and the fused held-out scores (N,).
-
-    Raises:
-        ScorerError: A fold leaves nothing to learn from.
+    The arguments are those of ``fit_detector``; labels, where they are known, are the classes of
+    every source window and then of every target window.
     """
-    raw = {spec.id: np.empty(len(source), np.float32) for spec in manifest.scorers}
-    for fold, hidden in enumerate(excluded):
-        held = np.flatnonzero(folds == fold)
-        visible = source.take(~hidden)
-        if not len(visible):
-            raise ScorerError("too little normal audio: nothing is left to compare a part with")
-        rng = np.random.default_rng([seed, fold])
-        scorers = {spec.id: _fit(spec, visible, None, rng) for spec in manifest.scorers}
-        for name, scores in raw_scores(manifest.scorers, scorers, source.take(held)).items():
-            raw[name][held] = scores
-    standards = {spec.id: _standard(spec, raw[spec.id]) for spec in manifest.scorers}
-    parts = [(raw[name] - s.shift) / s.scale for name, s in standards.items()]
-    fused = np.mean(parts, axis=0) if manifest.fusion == "mean" else np.max(parts, axis=0)
-    return standards, np.asarray(fused, dtype=np.float32)
+    return {spec.id: _fit(spec, source, target, rng, labels) for spec in specs}
 
 
 def raw_scores(
@@ -172,20 +145,32 @@ def raw_scores(
 
 def _seen(spec: schema.ScorerSpec, views: Views) -> FloatArray:
     """The view of the windows that a scorer reads."""
-    if isinstance(spec, schema.EmbeddingScorer):
+    if isinstance(spec, schema.EmbeddingScorer | schema.BankScorer):
         return views.embeddings[spec.network]
     if isinstance(spec, schema.FeatureScorer):
         return views.features[spec.id]
     return views.levels_dbfs
 
 
+def fuse(parts: Sequence[FloatArray], fusion: str) -> FloatArray:
+    """One score of standardised scores (B,) of several scorers, (B,), by ``mean`` or ``max``."""
+    fused = np.mean(parts, axis=0) if fusion == "mean" else np.max(parts, axis=0)
+    return np.asarray(fused, dtype=np.float32)
+
+
 def _fit(
-    spec: schema.ScorerSpec, source: Views, target: Views | None, rng: np.random.Generator
+    spec: schema.ScorerSpec,
+    source: Views,
+    target: Views | None,
+    rng: np.random.Generator,
+    labels: Sequence[str] | None,
 ) -> Scorer:
     seen = _seen(spec, source)
     confirmed = None if target is None else _seen(spec, target)
     if isinstance(spec, schema.EmbeddingScorer):
         return CentreScorer.fit(seen, confirmed, spec.clusters, rng)
+    if isinstance(spec, schema.BankScorer):
+        return BankScorer.fit(spec, seen, confirmed, labels, rng)
     if isinstance(spec, schema.FeatureScorer):
         return NeighbourScorer.fit(seen, confirmed, spec.neighbours, rng)
     return LevelScorer.fit(seen, confirmed)
@@ -194,14 +179,8 @@ def _fit(
 def _restore(spec: schema.ScorerSpec, state: Mapping[str, FloatArray]) -> Scorer:
     if isinstance(spec, schema.EmbeddingScorer):
         return CentreScorer.from_state(state)
+    if isinstance(spec, schema.BankScorer):
+        return BankScorer.from_state(state)
     if isinstance(spec, schema.FeatureScorer):
         return NeighbourScorer.from_state(state)
     return LevelScorer.from_state(state)
-
-
-def _standard(spec: schema.ScorerSpec, held_out: FloatArray) -> Standard:
-    if isinstance(spec, schema.LevelScorer):
-        # Held-out levels of a steady machine differ by hundredths of a decibel: its own spread
-        # would turn any breath of wind into many standard deviations.
-        return Standard(0.0, spec.spread_db)
-    return Standard(float(held_out.mean()), max(float(held_out.std()), _MIN_SCALE))

@@ -20,13 +20,16 @@ def squared_distances(x: FloatArray, y: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(norms - 2.0 * cross, 0.0))
 
 
-def kmeans(x: FloatArray, k: int, rng: np.random.Generator) -> FloatArray:
+def kmeans(
+    x: FloatArray, k: int, rng: np.random.Generator, iterations: int = _MAX_ITERATIONS
+) -> FloatArray:
     """Cluster centres of ``x`` by Lloyd's algorithm from a k-means++ start.
 
     Args:
         x: Points, shape (N, D) float32, N >= 1.
         k: Number of clusters; clamped to the number of distinct points.
         rng: Source of the start.
+        iterations: Most of Lloyd's iterations; a few do where the centres only thin points out.
 
     Returns:
         Centres, shape (min(k, distinct points), D) float32.
@@ -35,7 +38,7 @@ def kmeans(x: FloatArray, k: int, rng: np.random.Generator) -> FloatArray:
     """
     centres = _plus_plus(x, k, rng)
     assigned: NDArray[np.intp] = np.full(len(x), -1)
-    for _ in range(_MAX_ITERATIONS):
+    for _ in range(iterations):
         nearest = squared_distances(x, centres).argmin(axis=1)  # (N, k) -> (N,)
         if np.array_equal(nearest, assigned):
             break

@@ -10,28 +10,39 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from support.tiny import SIZE, WINDOW, golden_vectors, tiny_fields, tiny_network, write_tiny_bundle
+from support.tiny import (
+    INPUTS,
+    SIZE,
+    WINDOW,
+    full_parts,
+    golden_vectors,
+    tiny_fields,
+    tiny_network,
+    write_tiny_bundle,
+)
 
 from edge_asd import __version__
 from edge_asd.bundle import Golden, load_bundle, npz_bytes, read_npz, write_bundle
-from edge_asd.errors import BundleError, StorageError
+from edge_asd.engine import open_networks
+from edge_asd.errors import BundleError, EngineError, StorageError
+from edge_asd.features import compute
 
 NETWORK = "networks/tiny.onnx"
-MEMBERS = ("golden.npz", "manifest.json", NETWORK, "references.npz")
+HALF = "networks/tiny.fp16.onnx"
+MEMBERS = ("golden.npz", "manifest.json", NETWORK, HALF, "references.npz")
 
 
 @lru_cache(maxsize=1)
 def archive():
     """Bytes of a good bundle with every kind of member, and its members."""
-    network = tiny_network()
-    references = {"pump": np.eye(4, dtype=np.float32)}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny-1.asd"
-        write_bundle(path, tiny_fields(), {"tiny": network}, golden_vectors(network), references)
+        write_bundle(path, **full_parts())
         data = path.read_bytes()
     with zipfile.ZipFile(io.BytesIO(data)) as file:
         return data, {name: file.read(name) for name in file.namelist()}
@@ -79,18 +90,20 @@ def golden_arrays():
 
 
 def test_a_bundle_comes_back_as_it_was_written(tmp_path):
-    network, path = tiny_network(), tmp_path / "tiny-1.asd"
-    golden = golden_vectors(network)
-    references = {"pump": np.eye(4, dtype=np.float32)}
-    written = write_bundle(path, tiny_fields(), {"tiny": network}, golden, references)
+    parts, path = full_parts(), tmp_path / "tiny-1.asd"
+    golden = parts["golden"]
+    written = write_bundle(path, **parts)
     found = load_bundle(path)
     assert found.label == "tiny-1"
     assert found.sha256 == written.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert found.manifest == written.manifest
-    assert found.networks == {"tiny": network}
+    assert found.networks == parts["networks"]
+    assert found.networks_fp16 == parts["networks_fp16"]
     assert_array_equal(found.golden.waveforms, golden.waveforms)
     assert_array_equal(found.golden.embeddings["tiny"], golden.embeddings["tiny"])
-    assert_array_equal(found.references["pump"], references["pump"])
+    assert list(found.references) == ["pump", "fan/00"]
+    for name, centres in parts["references"].items():
+        assert_array_equal(found.references[name], centres)
     assert found.path == path
 
 
@@ -111,7 +124,159 @@ def test_the_builder_of_altered_bundles_builds_good_ones(tmp_path):
     assert load(tmp_path, zipped(archive()[1])).label == "tiny-1"
 
 
+def test_a_bundle_without_fp16_and_references_is_as_good(tmp_path):
+    network, path = tiny_network(), tmp_path / "tiny-1.asd"
+    write_bundle(path, tiny_fields(), {"tiny": network}, golden_vectors(network))
+    found = load_bundle(path)
+    assert (found.networks_fp16, found.references) == ({}, {})
+    assert (found.manifest.networks[0].precisions, found.manifest.references) == ((), None)
+    assert found.network("tiny", "fp32") == network
+    with pytest.raises(BundleError, match="tiny-1: holds no fp16 network tiny"):
+        found.network("tiny", "fp16")
+
+
+def test_references_come_back_of_unit_length_but_for_half_precision(tmp_path):
+    parts = full_parts()
+    z = np.random.default_rng(3).normal(size=(5, SIZE)).astype(np.float32)
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    parts["references"] = {"pump": z, "fan/00": z[:2]}
+    found = write_bundle(tmp_path / "tiny-1.asd", **parts).references["pump"]
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(found, z, atol=5e-4)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_every_precision_is_opened_and_proven_by_name(tmp_path, precision):
+    bundle = write_bundle(tmp_path / "tiny-1.asd", **full_parts())
+    networks = open_networks(bundle, precision=precision)
+    rng = np.random.default_rng(5)
+    samples = rng.normal(size=(2, WINDOW)).astype(np.float32) / 10
+    features = {f"tiny/{name}": compute(spec, samples, 16_000) for name, spec in INPUTS.items()}
+    z = networks.embed(features)["tiny"]
+    networks.close()
+    exact = open_networks(bundle).embed(features)["tiny"]
+    error = float(np.abs(z - exact).max() / np.abs(exact).max())
+    assert error == 0.0 if precision == "fp32" else 0.0 < error < 5e-3
+
+
+def test_the_tolerance_is_that_of_the_precision(tmp_path):
+    parts = full_parts()
+    for told in parts["fields"]["networks"][0]["precisions"]:
+        told["parity_tolerance"] = 1e-12 if told["precision"] == "fp16" else 1e-3
+    bundle = write_bundle(tmp_path / "tiny-1.asd", **parts)
+    open_networks(bundle).close()
+    with pytest.raises(EngineError, match=r"tolerance 1e-12"):
+        open_networks(bundle, precision="fp16")
+
+
 # What is not
+
+
+def fields_with(**changes):
+    """A change of the one network's description."""
+    fields = json.loads(archive()[1]["manifest.json"])
+    fields["networks"][0] |= changes
+    return {"networks": fields["networks"]}
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b"\x00" * 1000])
+def test_an_fp16_network_that_is_none_is_refused(tmp_path, junk):
+    assert HALF in refusal(tmp_path, rehashed({HALF: junk}))
+
+
+def test_an_fp16_network_that_names_other_files_is_refused(tmp_path):
+    model = onnx.load_model_from_string(archive()[1][HALF])
+    model.graph.initializer[0].external_data.add(key="location", value="weights.bin")
+    text = refusal(tmp_path, rehashed({HALF: model.SerializeToString()}))
+    assert f"{HALF}: keeps weights in another file" in text
+
+
+def test_an_fp16_network_that_the_manifest_does_not_name_is_refused(tmp_path):
+    text = refusal(tmp_path, rehashed({}, fields_with(precisions=[])))
+    assert f"{HALF}: belongs to no network" in text
+
+
+def without(member):
+    """The good bundle without a member, and a manifest that does not list it."""
+    members = dict(archive()[1])
+    del members[member]
+    manifest = json.loads(members["manifest.json"])
+    del manifest["files"][member]
+    return zipped(members | {"manifest.json": json.dumps(manifest)})
+
+
+@pytest.mark.parametrize("member", [NETWORK, HALF, "references.npz"])
+def test_what_the_manifest_describes_has_to_be_there(tmp_path, member):
+    assert f"{member}: missing" in refusal(tmp_path, without(member))
+
+
+def of_precisions(*named):
+    rest = {"bytes": 1, "parity_tolerance": 1e-3, "cosine_distance": 0}
+    return [{"precision": name, **rest} for name in named]
+
+
+@pytest.mark.parametrize(
+    ("precisions", "says"),
+    [
+        (of_precisions("fp16"), "fp32 is missing"),
+        (of_precisions("fp32", "fp16", "fp16"), "named twice"),
+        (of_precisions("fp32", "int8"), "precision"),
+    ],
+)
+def test_precisions_that_do_not_fit_are_refused(tmp_path, precisions, says):
+    assert says in refusal(tmp_path, rehashed({}, fields_with(precisions=precisions)))
+
+
+def test_networks_whose_files_would_have_one_name_are_refused(tmp_path):
+    networks = fields_with()["networks"]
+    clash = rehashed({}, {"networks": [*networks, networks[0] | {"id": "tiny.fp16"}]})
+    assert "a file is used twice" in refusal(tmp_path, clash)
+
+
+def references_of(**changes):
+    rows = np.eye(5, SIZE, dtype=np.float16)
+    arrays = {"centres": rows, "counts": np.array([4, 1])} | changes
+    return npz_bytes({name: array for name, array in arrays.items() if array is not None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"centres": None}, "holds counts instead of"),
+        ({"counts": None}, "holds centres instead of"),
+        ({"pump": np.eye(3)}, "holds centres, counts, pump instead of"),
+        ({"counts": np.array([4, 1, 1])}, "not those of 2 machines"),
+        ({"counts": np.array([5, 0])}, "not those of 2 machines"),
+        ({"counts": np.array([4.0, 1.0])}, "not those of 2 machines"),
+        ({"counts": np.array([2**62, 2**62])}, f"not ({2**63}, {SIZE})"),
+        ({"counts": np.array([4, 2])}, f"not (6, {SIZE})"),
+        ({"centres": np.eye(5, SIZE - 1, dtype=np.float16)}, f"not (5, {SIZE})"),
+        ({"centres": np.eye(5, SIZE)}, "float16"),
+        ({"centres": np.full((5, SIZE), np.nan, np.float16)}, "unit length"),
+        ({"centres": 2 * np.eye(5, SIZE, dtype=np.float16)}, "unit length"),
+    ],
+)
+def test_references_that_are_not_as_described_are_refused(tmp_path, changes, says):
+    assert load(tmp_path, rehashed({"references.npz": references_of()})).label == "tiny-1"
+    text = refusal(tmp_path, rehashed({"references.npz": references_of(**changes)}))
+    assert "references.npz" in text
+    assert says in text
+
+
+@pytest.mark.parametrize(
+    ("described", "says"),
+    [
+        (None, "names no machines"),
+        ({"network": "other"}, "unknown network other"),
+        ({"machines": ["pump", "pump"]}, "machine twice"),
+        ({"machines": []}, "machines"),
+        ({"clusters": 0}, "clusters"),
+    ],
+)
+def test_a_description_of_references_that_does_not_fit_is_refused(tmp_path, described, says):
+    good = json.loads(archive()[1]["manifest.json"])["references"]
+    changed = described if described is None else good | described
+    assert says in refusal(tmp_path, rehashed({}, {"references": changed}))
 
 
 @pytest.mark.parametrize("member", MEMBERS)

@@ -65,6 +65,25 @@ def test_what_does_not_fit_is_refused_by_name(changes, says):
         manifest(**changes)
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"network": "other"}, "reads an unknown network other"),
+        ({"references": "some"}, "references"),
+        ({"density": "sum"}, "density"),
+        ({"density_neighbours": 0}, "density_neighbours"),
+        ({"targets": "drop"}, "targets"),
+        ({"neighbours": 0}, "neighbours"),
+        ({"k": 1}, "k"),
+    ],
+)
+def test_options_of_banks_that_do_not_exist_are_refused_by_name(options, says):
+    bank = {"kind": "banks", "id": "knn", "network": "tiny"}
+    assert manifest(scorers=[bank]).scorers[0].references == "all"
+    with pytest.raises(ValidationError, match=says):
+        manifest(scorers=[bank | options])
+
+
 def test_a_level_scorer_needs_no_network():
     (scorer,) = manifest(scorers=[{"kind": "level", "id": "level"}]).scorers
     assert scorer.spread_db > 0

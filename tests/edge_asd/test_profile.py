@@ -9,8 +9,11 @@ from numpy.testing import assert_array_equal
 from support.sound import RATE, enrolled, machine
 from support.tiny import write_tiny_bundle
 
+from edge_asd.embed import WindowEmbedder
+from edge_asd.engine import open_networks
 from edge_asd.errors import ProfileError, StorageError
 from edge_asd.profile import Blocks, has_profile, load_profile, profile_dir, save_profile
+from edge_asd.score import SCORERS, named_scorers
 from edge_asd.score.calibrate import MAX_BLOCKS, Persistence
 
 
@@ -71,14 +74,30 @@ def test_a_profile_with_an_idle_spectrum_comes_back_exactly(tmp_path, tiny_bundl
 def test_a_restored_profile_gives_the_same_scores(
     tmp_path, saved, tiny_bundle, tiny_networks, pump_profile
 ):
-    from edge_asd.embed import WindowEmbedder
-
     assert saved.exists()
     restored = load_profile(tmp_path, "pump-1", tiny_bundle)
     _, views, _ = WindowEmbedder(tiny_networks).embed_clip(machine("pump", 90.0)[: 5 * RATE])
     assert_array_equal(
         restored.detector.score(views).scores, pump_profile.detector.score(views).scores
     )
+
+
+@pytest.mark.parametrize("fusion", ["mean", "max"])
+def test_every_named_scorer_is_enrolled_from_a_bundle_and_restored(tmp_path, fusion):
+    scorers = [spec.model_dump() for spec in named_scorers("+".join(SCORERS), "tiny")]
+    bundle = write_tiny_bundle(tmp_path / "all-1.asd", scorers=scorers, fusion=fusion)
+    networks = open_networks(bundle)
+    embedder = WindowEmbedder(networks)
+    profile = enrolled(networks, machine("pump", 90.0))
+    save_profile(tmp_path, profile)
+    restored = load_profile(tmp_path, "pump-1", bundle)
+    same(restored, profile)
+    _, views, _ = embedder.embed_clip(machine("fan", 5.0))
+    networks.close()
+    fused = restored.detector.score(views)
+    assert_array_equal(fused.scores, profile.detector.score(views).scores)
+    assert list(fused.parts) == list(SCORERS)
+    assert fused.scores.min() > profile.calibration.usual
 
 
 def test_whether_there_is_a_profile(tmp_path, pump_profile):

@@ -67,6 +67,50 @@ def tiny_network(seed=0):
     return model.SerializeToString()
 
 
+def tiny_network_fp16(seed=0):
+    """The same with its product in fp16 between casts."""
+    model = onnx.load_model_from_string(tiny_network(seed))
+    nodes = list(model.graph.node)
+    (at,) = (i for i, node in enumerate(nodes) if node.op_type == "MatMul")
+    nodes[at : at + 1] = [
+        helper.make_node("Cast", ["mean"], ["mean/fp16"], to=TensorProto.FLOAT16),
+        helper.make_node("MatMul", ["mean/fp16", "weights"], ["projected/fp16"]),
+        helper.make_node("Cast", ["projected/fp16"], ["projected"], to=TensorProto.FLOAT),
+    ]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    for one in model.graph.initializer:
+        if one.name == "weights":
+            half = numpy_helper.to_array(one).astype(np.float16)
+            one.CopyFrom(numpy_helper.from_array(half, "weights"))
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+def full_parts(seed=0):
+    """Arguments of ``write_bundle`` for a bundle with every kind of member."""
+    network, half = tiny_network(seed), tiny_network_fp16(seed)
+    fields = tiny_fields()
+    fields["networks"][0]["precisions"] = [
+        {
+            "precision": precision,
+            "bytes": len(data),
+            "parity_tolerance": tolerance,
+            "cosine_distance": 0.0,
+        }
+        for precision, data, tolerance in (("fp32", network, 1e-4), ("fp16", half, 1e-3))
+    ]
+    references = {"pump": np.eye(4, SIZE, dtype=np.float32), "fan/00": np.eye(SIZE)[:1]}
+    fields["references"] = {"network": "tiny", "clusters": 4, "machines": list(references)}
+    return {
+        "fields": fields,
+        "networks": {"tiny": network},
+        "golden": golden_vectors(network),
+        "references": references,
+        "networks_fp16": {"tiny": half},
+    }
+
+
 def golden_vectors(network, count=8, seed=1):
     rng = np.random.default_rng(seed)
     waveforms = (rng.normal(size=(count, WINDOW)) * 1000).astype(np.int16)

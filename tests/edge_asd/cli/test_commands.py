@@ -7,8 +7,10 @@ import shutil
 import pytest
 import soundfile
 from support.processes import RATE, assert_refused, cli, lines, render, write_config
+from support.tiny import full_parts
 
 from edge_asd import __version__
+from edge_asd.bundle import write_bundle
 
 COMMANDS = [
     ("run",),
@@ -179,6 +181,31 @@ def test_a_bundle_is_shown_and_verified(shell, plant):
     assert verified["golden_vectors"] == 8
     assert "golden vectors" in shell("bundle", "verify", plant.bundle).stdout
     assert "parameters" in shell("bundle", "show", plant.bundle).stdout
+
+
+def test_a_bundle_shows_every_precision_machine_and_measured_figure(shell, tmp_path):
+    parts = full_parts()
+    figures = {"official": 0.7125, "rules": 2023, "ci95": [0.68, 0.74], "data": {"folder": "own"}}
+    parts["fields"]["metrics"] = {"evaluations": [figures | {"scorer": "ldn", "engine": "onnx"}]}
+    parts["fields"]["data_fingerprint"] = "ab" * 32
+    path = write_bundle(tmp_path / "tiny-1.asd", **parts).path
+    (shown,) = lines(shell("bundle", "show", path, "--json"))
+    sizes = {"fp32": len(parts["networks"]["tiny"]), "fp16": len(parts["networks_fp16"]["tiny"])}
+    assert shown["network_bytes"] == {"tiny": sizes}
+    assert shown["reference_centres"] == {"pump": 4, "fan/00": 1}
+    assert shown["metrics"]["evaluations"][0]["official"] == 0.7125
+    assert (shown["parameters"], shown["macs"]) == (513 * 16, 513 * 16)
+    assert shown["data_fingerprint"] == "ab" * 32
+    assert set(shown["files"]) == {
+        *("golden.npz", "references.npz", "networks/tiny.onnx", "networks/tiny.fp16.onnx")
+    }
+    text = shell("bundle", "show", path).stdout
+    assert "official 71.2 (95 % from 68.0 to 74.0) on own" in text
+    assert "5 centres of pump, fan/00" in text
+    assert "fp16" in text
+    assert "8,208 parameters" in text
+    (verified,) = lines(shell("bundle", "verify", path, "--json"))
+    assert verified["precisions"] == ["fp32", "fp16"]
 
 
 def test_the_state_directory_comes_from_the_option_then_systemd_then_xdg(plant, tmp_path):
