@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,28 +10,17 @@ import sys
 import threading
 
 import pytest
-import soundfile
 import yaml
 from click.testing import CliRunner
-from tones import tone
 
 from edge_asd.bundle import load_bundle
+from edge_asd.simulate import KINDS
 from edge_asd_train import loop
 from edge_asd_train.cli import main
 
 
 def run(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def data(tmp_path):
-    for machine, pitch in (("pump", 500), ("fan", 900)):
-        folder = tmp_path / "data" / machine / "normal"
-        folder.mkdir(parents=True)
-        for clip in range(3):
-            soundfile.write(folder / f"{clip}.wav", tone(pitch, clip), 16_000)
-    return tmp_path / "data"
 
 
 @pytest.fixture
@@ -53,6 +43,22 @@ def test_clips_become_a_bundle(tmp_path, data, tiny):
     assert (training["data"], training["simulated_machines"]) == ("data", 1)
 
 
+def test_kinds_that_were_left_out_are_told_in_the_manifest(tmp_path, episodes):
+    path, out, bundle = tmp_path / "e.yaml", tmp_path / "run", tmp_path / "e-1.asd"
+    path.write_text(yaml.safe_dump(episodes.model_dump(mode="json")))
+    others = ",".join(KINDS[:-2])
+    chosen = ("--simulated", 2, "--leave-out", others, "--out", out, "--steps", 2)
+    done = run("fit", "--recipe", path, *chosen)
+    assert done.exit_code == 0, done.output
+    stored = json.loads((out / "clips" / "clips.json").read_text())
+    heard = [name.split("/")[1].rsplit("-", 1)[0] for name in stored["machine_names"]]
+    assert heard == list(KINDS[-2:])
+    assert run("export", "--run", out, "--out", bundle).exit_code == 0
+    manifest = load_bundle(bundle).manifest
+    assert manifest.metrics["training"]["left_out_kinds"] == list(KINDS[:-2])
+    assert [network.id for network in manifest.networks] == ["bands"]
+
+
 def test_noise_gives_classes_and_background(tmp_path, data, tiny):
     out = tmp_path / "run"
     done = run("fit", "--recipe", tiny, "--noise", data, "--out", out, "--steps", 2)
@@ -65,7 +71,10 @@ def test_noise_gives_classes_and_background(tmp_path, data, tiny):
     ("arguments", "code", "named"),
     [
         (["fit", "--out", "run"], 2, "nothing to train on"),
-        (["fit", "--recipe", "nope", "--out", "run"], 78, "general, published"),
+        (["fit", "--recipe", "nope", "--out", "run"], 78, "general, paper, published"),
+        (["fit", "--leave-out", "fan", "--out", "run"], 2, "--simulated"),
+        (["fit", "--simulated", "1", "--leave-out", "fan,tuba", "--out", "run"], 2, "'tuba'"),
+        (["fit", "--simulated", "1", "--leave-out", ",".join(KINDS), "--out", "run"], 2, "every"),
         (["fit", "--data", "missing", "--out", "run"], 65, "no such folder"),
         (["export", "--run", "missing", "--out", "a-1.asd"], 65, "no checkpoint"),
         (["export", "--run", "missing", "--out", "bundle.zip"], 2, "NAME-VERSION.asd"),
@@ -95,11 +104,11 @@ def test_a_run_is_never_overwritten(tmp_path, data, tiny):
 def test_an_interrupted_run_goes_on(tmp_path, data, tiny, monkeypatch):
     step = loop.Run._advance
 
-    def interrupt(self, share):
+    def interrupt(self, source, share):
         if self.step == 1:
             assert threading.current_thread() is threading.main_thread()
             os.kill(os.getpid(), signal.SIGINT)
-        return step(self, share)
+        return step(self, source, share)
 
     arguments = ("fit", "--recipe", tiny, "--data", data, "--out", tmp_path / "run")
     with monkeypatch.context() as patch:
@@ -114,11 +123,11 @@ def test_an_interrupted_run_goes_on(tmp_path, data, tiny, monkeypatch):
 
 def test_simulate_writes_a_folder_that_fit_understands(tmp_path, tiny):
     out = tmp_path / "set"
-    options = ("--machines", 2, "--clips", 2, "--duration-s", 0.6, "--seed", 1)
+    options = ("--machines", 2, "--clips", 2, "--duration-s", 0.6, "--seed", 1, "--processes", 1)
     done = run("simulate", "--out", out, *options)
     assert done.exit_code == 0, done.output
-    assert len(list(out.glob("*/train/*.wav"))) == 4
-    assert len(list(out.glob("*/test/anomaly_*.wav"))) == 2
+    assert len(list(out.glob("*/train/section_00_*_train_normal_*.wav"))) == 4
+    assert len(list(out.glob("*/test/section_00_*_test_anomaly_*.wav"))) == 8
     fitted = run("fit", "--recipe", tiny, "--data", out, "--out", tmp_path / "run", "--steps", 1)
     assert fitted.exit_code == 0, fitted.output
 

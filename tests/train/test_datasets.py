@@ -5,20 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile
-from tones import tone, tones
+from tones import faulty_tones, tone, tones
 
 from edge_asd.errors import DataError
-from edge_asd_train.datasets import (
-    Clip,
-    ClipStore,
-    Pending,
-    class_folders,
-    machine_folders,
-    simulated_machines,
-)
+from edge_asd_train.datasets import Clip, ClipStore, Pending, class_folders
 from edge_asd_train.datasets.decode import read_clip
-from edge_asd_train.datasets.simulated import plan_classes
-from edge_asd_train.datasets.wavs import planned_files, write_simulated
 
 
 def write(path, samples=None, rate=16_000):
@@ -30,37 +21,17 @@ def labels(pending):
     return [clip.label for clip in pending.clips()]
 
 
-def test_every_folder_of_normal_clips_is_a_machine(tmp_path):
-    write(tmp_path / "pump" / "train" / "a.wav")
-    write(tmp_path / "fan" / "id_00" / "normal" / "b.wav")
-    write(tmp_path / "saw" / "c.flac")
-    pending = machine_folders(tmp_path, 16_000)
-    assert sorted(labels(pending)) == ["fan/id_00", "pump", "saw"]
-    assert pending.count == 3
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["pump/test/x.wav", "pump/abnormal/x.wav", "pump/anomaly/x.wav", "pump/train/anomaly_1.wav"],
-)
-def test_what_is_not_normal_training_audio_never_trains(tmp_path, path):
-    write(tmp_path / "pump" / "train" / "a.wav")
-    write(tmp_path / path)
-    assert labels(machine_folders(tmp_path, 16_000)) == ["pump"]
-
-
 def test_every_class_folder_is_a_class(tmp_path):
     write(tmp_path / "esc" / "001 - Dog" / "a.ogg")
     write(tmp_path / "esc" / "002 - Rain" / "b.ogg")
     assert labels(class_folders(tmp_path / "esc", 16_000)) == ["esc/001 - Dog", "esc/002 - Rain"]
 
 
-@pytest.mark.parametrize("find", [machine_folders, class_folders])
-def test_a_folder_without_audio_is_refused(tmp_path, find):
+def test_a_folder_without_audio_is_refused(tmp_path):
     with pytest.raises(DataError, match="no audio"):
-        find(tmp_path, 16_000)
+        class_folders(tmp_path, 16_000)
     with pytest.raises(DataError, match="no such folder"):
-        find(tmp_path / "missing", 16_000)
+        class_folders(tmp_path / "missing", 16_000)
 
 
 def test_clips_of_another_rate_keep_their_duration_and_pitch(tmp_path):
@@ -127,50 +98,56 @@ def test_the_level_of_a_machine_is_the_median_of_its_clips(tmp_path):
     np.testing.assert_allclose(store.machine_levels_dbfs(), [-20.0], atol=0.01)
 
 
-def test_simulated_classes_are_units_faults_and_operating_points():
-    planned = plan_classes(60, seed=1)
-    assert len({one.name for one in planned}) == len(planned) == 60 + 30 + 20
-    assert len({one.scene.kind for one in planned}) == 10
-    by_name = {one.name: one for one in planned}
-    for one in planned:
-        unit = by_name[one.machine].scene
-        assert one.scene.unit == unit.unit
-        if one.name.endswith("/shifted"):
-            assert (one.scene.speed, one.scene.load) != (unit.speed, unit.load)
-    assert planned == plan_classes(60, seed=1) != plan_classes(60, seed=2)
+def test_a_faulty_clip_stays_faulty_on_the_disk(tmp_path):
+    made = ClipStore.create(tmp_path, [tones(1, 2), faulty_tones(1, normal=1, faulty=2)])
+    for store in (made, ClipStore.open(tmp_path)):
+        assert store.faulty.tolist() == [False, False, False, True, True]
+        assert store.faulty.dtype == bool
 
 
-def test_simulated_clips_do_not_depend_on_the_number_of_processes():
-    clips = {}
-    for processes in (1, 2):
-        pending = simulated_machines(2, seed=3, clips=1, duration_s=0.5, processes=processes)
-        clips[processes] = list(pending.clips())
-        assert pending.count == len(clips[processes])
-    for one, other in zip(clips[1], clips[2], strict=True):
-        assert (one.label, one.machine) == (other.label, other.machine)
-        np.testing.assert_array_equal(one.samples, other.samples)
+def test_faulty_clips_do_not_count_in_the_level_of_a_machine(tmp_path):
+    clips = [
+        Clip((32768 * rms * np.ones(50)).astype(np.int16), "x", "m", faulty=rms > 0.5)
+        for rms in (0.1, 0.1, 0.9, 0.9, 0.9)
+    ]
+    store = ClipStore.create(tmp_path, [Pending(5, lambda: iter(clips))])
+    np.testing.assert_allclose(store.machine_levels_dbfs(), [-20.0], atol=0.01)
 
 
-def test_the_place_of_a_simulated_clip_does_not_tell_its_class(monkeypatch):
-    places = {}
+@pytest.mark.parametrize("kept", [[1], [0, 2], [0, 1, 2]])
+def test_selected_machines_keep_their_clips_under_new_numbers(faulty_store, kept):
+    chosen = faulty_store.select(np.isin(np.arange(3), kept))
+    assert chosen.machine_names == tuple(f"machine-{one}" for one in kept)
+    assert len(chosen) == 7 * len(kept)
+    assert chosen.samples is faulty_store.samples
+    before = [clip for clip in range(21) if faulty_store.machines[clip] in kept]
+    for clip, old in enumerate(before):
+        name = faulty_store.machine_names[faulty_store.machines[old]]
+        assert chosen.machine_names[chosen.machines[clip]] == name
+        label = faulty_store.classes[faulty_store.labels[old]]
+        assert chosen.classes[chosen.labels[clip]] == label
+        assert chosen.faulty[clip] == faulty_store.faulty[old]
+        np.testing.assert_array_equal(chosen.window(clip, 3, 500), faulty_store.window(old, 3, 500))
+    assert sorted(set(chosen.labels)) == list(range(len(chosen.classes)))
+    np.testing.assert_allclose(
+        chosen.machine_levels_dbfs(), faulty_store.machine_levels_dbfs()[kept]
+    )
 
-    def listen(scene, _duration_s, **_):
-        places.setdefault((scene.kind, scene.unit, scene.speed), set()).add(scene.room)
-        return np.full(8, 0.1, np.float32)
 
-    monkeypatch.setattr("edge_asd_train.datasets.simulated.render", listen)
-    list(simulated_machines(4, seed=0, clips=40, duration_s=0.5).clips())
-    rooms = list(places.values())
-    assert min(len(one) for one in rooms) > 10
-    assert len(set.intersection(*rooms)) > 2
+def test_machines_without_enough_faults_are_left_out_and_too_few_are_refused(tmp_path):
+    sources = [faulty_tones(2, normal=3, faulty=2), tones(1, 9)]  # the last has no faults
+    store = ClipStore.create(tmp_path, sources)
+    found = store.machines_with_faults(2, 3, 2)
+    assert [(one.tolist(), other.tolist()) for one, other in found] == [
+        ([0, 1, 2], [3, 4]),
+        ([5, 6, 7], [8, 9]),
+    ]
+    for wanted in ((3, 3, 2), (1, 4, 2), (1, 3, 3)):
+        with pytest.raises(DataError, match="--simulated"):
+            store.machines_with_faults(*wanted)
 
 
-def test_a_simulated_folder_can_be_trained_on(tmp_path):
-    out = tmp_path / "set"
-    files = list(write_simulated(out, machines=2, clips=2, duration_s=0.5, seed=0))
-    assert len(files) == planned_files(2, 2) == 8
-    found = machine_folders(out, 16_000)
-    assert set(labels(found)) == {"pump_00", "fan_01"}
-    assert found.count == 4  # the tests stay out
-    again = list(write_simulated(tmp_path / "again", machines=2, clips=2, duration_s=0.5, seed=0))
-    assert [f.read_bytes() for f in files] == [f.read_bytes() for f in again]
+def test_machines_that_episodes_cannot_use_are_said(faulty_store, caplog):
+    faulty_store.faulty[faulty_store.machines == 1] = False
+    assert len(faulty_store.machines_with_faults(2, 3, 2)) == 2
+    assert "unused_machines=1 of=3" in caplog.text

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from edge_asd.errors import ConfigError
+from edge_asd.features import MagnitudeSpectrum, StftMagnitude
 from edge_asd_train.frontend import FrontEnd
 from edge_asd_train.nets import FeatEx, count_macs, count_parameters
 from edge_asd_train.nets.featex import DownUnit, PlainUnit
@@ -29,7 +30,8 @@ SIZES = {  # window in seconds: outputs of the convolutions, then of the maps
 
 def features(window_samples, batch=1):
     noise = torch.randn(batch, window_samples, generator=torch.Generator().manual_seed(0))
-    return FrontEnd()(0.05 * noise)
+    features = {"spectrum": MagnitudeSpectrum(), "spectrogram": StftMagnitude()}
+    return FrontEnd(features)(0.05 * noise).values()
 
 
 @pytest.mark.parametrize(("window_s", "parameters"), [(18, 2_683_634), (10, 2_552_562)])

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
-from edge_asd_train.datasets.batches import Batches
+from edge_asd_train.augment import Draws
 from edge_asd_train.learner import Learner
+
+
+class StepSource(Protocol):
+    """What a step is computed from; ``Batches`` and ``Prefetch`` are."""
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """Waveforms (b, L) and one-hot labels (b, N)."""
+
+    def draws(self, step: int) -> Draws:
+        """Random numbers for the augmentations."""
 
 
 @contextmanager
@@ -29,7 +39,7 @@ def _cumulative(network: nn.Module) -> Iterator[None]:
 
 def reestimate_batch_norm(
     learner: Learner,
-    batches: Batches,
+    batches: StepSource,
     *,
     first: int,
     count: int,
@@ -52,7 +62,6 @@ def reestimate_batch_norm(
     learner.train()
     with _cumulative(learner.network):
         for step in range(first, first + count):
-            rng = torch.Generator().manual_seed(learner.recipe.seed * 1_000_003 + step)
-            learner.observe(*batches.at(step), rng)
+            learner.observe(*batches.at(step), batches.draws(step))
             advance()
     learner.eval()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ class Checkpoint:
     """Mean loss terms over the last steps."""
     sources: dict[str, Any]
     """What was trained on, in words."""
+    averaged: dict[str, Any] = field(default_factory=dict)
+    """Moving average of the network's parameters, where the recipe asks for one."""
+    recent: list[dict[str, float]] = field(default_factory=list)
+    """Loss terms of the last steps, of which ``losses`` is the mean."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -1,37 +1,44 @@
-"""From a checkpoint to a bundle: ONNX, golden vectors, manifest; refused unless they agree."""
+"""From a checkpoint to a bundle: ONNX, golden vectors, manifest; refused unless they agree.
+
+The fp32 network is always there. Beside it there may be one in fp16, for accelerators, and the
+centres of the machines that the network was trained on.
+"""
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import edge_asd
 from edge_asd.bundle import Bundle, Golden, write_bundle
 from edge_asd.engine.onnx import OnnxEngine
 from edge_asd.errors import BundleError, DataError
-from edge_asd.features import LogMelStatistics, MagnitudeSpectrum, compute
-from edge_asd.manifest import Provenance
+from edge_asd.manifest import FeatureScorer, Precision, Provenance, ScorerSpec
 from edge_asd.records import FloatArray
-from edge_asd.simulate import KINDS, draw_scene, render
+from edge_asd.score import named_scorers
 from edge_asd_train.checkpoint import Checkpoint
-from edge_asd_train.datasets.decode import to_int16
-from edge_asd_train.nets import FeatEx, count_macs, count_parameters
+from edge_asd_train.datasets import ClipStore
+from edge_asd_train.datasets.fingerprint import clips_fingerprint
+from edge_asd_train.nets import (
+    Network,
+    build_network,
+    count_macs,
+    count_parameters,
+    network_features,
+)
+from edge_asd_train.parity import Proven, network_inputs, proven_files, window_inputs
 from edge_asd_train.recipe import Recipe
+from edge_asd_train.references import MAX_MACHINES, clusters_of, machine_centres
 
-NETWORK_ID = "featex"
-MAX_PARITY_DISTANCE = 1e-5
-"""Largest cosine distance between ONNX Runtime and torch at which a bundle is written."""
+ProgressFactory = Callable[[str, int], Callable[[], None]]
+"""Called with a title and a number of steps; what it returns is called after each."""
 
-_OPSET = 17
-_GOLDEN_SEED = 20240501
 _SIMULATOR = Provenance(
     name="edge-asd simulated machines",
     licence="Apache-2.0",
@@ -48,7 +55,28 @@ class Label:
     licence: str = "Apache-2.0"
 
 
-def export_bundle(path: Path, checkpoint: Checkpoint, label: Label, *, now: datetime) -> Bundle:
+@dataclass(frozen=True, slots=True, eq=False)
+class Extras:
+    """What a bundle may hold beside the fp32 network."""
+
+    precision: Precision = "fp32"
+    """``fp16`` adds a network in fp16."""
+    clips: ClipStore | None = None
+    """Of the run: gives the references and the fingerprint of the data."""
+    evaluations: tuple[dict[str, Any], ...] = ()
+    """From ``read_evaluation``."""
+    progress: ProgressFactory = lambda _title, _total: lambda: None
+    """Makes a bar."""
+
+
+def export_bundle(
+    path: Path,
+    checkpoint: Checkpoint,
+    label: Label,
+    *,
+    now: datetime,
+    extras: Extras = Extras(),
+) -> Bundle:
     """Write a bundle from a finished run.
 
     Args:
@@ -56,121 +84,98 @@ def export_bundle(path: Path, checkpoint: Checkpoint, label: Label, *, now: date
         checkpoint: Of a run that has ended.
         label: What the bundle is called.
         now: Time of creation, aware of its zone.
+        extras: What else it is to hold.
 
     Returns:
         The bundle as a device would load it.
 
     Raises:
-        DataError: The run has not ended.
+        DataError: The run has not ended, or the clips are not those of the run.
         BundleError: ONNX Runtime and torch disagree, or the parts make no valid bundle.
+    """
+    recipe = checkpoint.recipe
+    network = trained_network(checkpoint)
+    clips = extras.clips
+    if clips is not None and clips.classes != checkpoint.classes:
+        raise DataError(
+            "the clips in the run's folder are of other classes than it was trained on; take them"
+            " away to export without references"
+        )
+    try:
+        proven = proven_files(network, recipe, extras.precision)
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from error
+    fields = {
+        **manifest_fields(recipe, network, label, now=now),
+        "provenance": [one.model_dump() for one in _provenance(checkpoint)],
+        "metrics": _metrics(checkpoint, proven, extras.evaluations),
+    }
+    fields["networks"][0]["precisions"] = proven.precisions()
+    references: dict[str, FloatArray] = {}
+    if clips is not None:
+        fields["data_fingerprint"] = clips_fingerprint(clips)
+        references = _references(clips, recipe, network, proven, extras.progress)
+    if references:
+        fields["references"] = {
+            "network": recipe.network.kind,
+            "clusters": max(map(len, references.values())),
+            "machines": list(references),
+        }
+    half = proven.files.get("fp16")
+    return write_bundle(
+        path,
+        fields,
+        {recipe.network.kind: proven.files["fp32"]},
+        Golden(proven.waveforms, {recipe.network.kind: proven.embeddings}),
+        references,
+        networks_fp16=None if half is None else {recipe.network.kind: half},
+    )
+
+
+def manifest_fields(
+    recipe: Recipe, network: Network, label: Label, *, now: datetime
+) -> dict[str, Any]:
+    """What the manifest says of a network, whether or not it is written to a bundle.
+
+    Args:
+        recipe: Of the run.
+        network: In inference mode.
+        label: What the bundle is called.
+        now: Time of creation, aware of its zone.
+
+    Returns:
+        The manifest without provenance, metrics, ``schema`` and ``files``.
+    """
+    silence = network_inputs(np.zeros((1, recipe.window_samples), np.int16), recipe)
+    return {
+        **_label_fields(label, recipe, now),
+        "networks": [
+            {
+                "id": recipe.network.kind,
+                "inputs": {
+                    name: spec.model_dump() for name, spec in network_features(recipe).items()
+                },
+                "segments": 1,
+                "embedding_size": network.embedding_size,
+                "parameters": count_parameters(network),
+                "macs": count_macs(network, *map(torch.from_numpy, silence.values())),
+            }
+        ],
+        "recipe": recipe.model_dump(mode="json", exclude={"provenance"}),
+    }
+
+
+def trained_network(checkpoint: Checkpoint) -> Network:
+    """The network of a run in inference mode.
+
+    Raises:
+        DataError: The run has not ended.
     """
     if not checkpoint.finished:
         raise DataError(
             f"the run stands at step {checkpoint.step} and has not ended; finish it with --resume"
         )
-    recipe = checkpoint.recipe
-    network = _network(checkpoint)
-    waveforms = golden_waveforms(recipe)
-    inputs = network_inputs(waveforms, recipe)
-    expected = _embed(network, inputs)
-    onnx = to_onnx(network, inputs)
-    distance = parity_distance(onnx, inputs, expected)
-    if not distance <= MAX_PARITY_DISTANCE:
-        raise BundleError(
-            f"{path}: ONNX Runtime is {distance:.2g} (cosine distance) from torch, at most"
-            f" {MAX_PARITY_DISTANCE:g} is accepted; nothing was written"
-        )
-    example = [torch.from_numpy(array[:1]) for array in inputs.values()]
-    fields = {
-        **_label_fields(label, recipe, now),
-        "networks": [
-            {
-                "id": NETWORK_ID,
-                "inputs": {
-                    "spectrum": MagnitudeSpectrum().model_dump(),
-                    "spectrogram": recipe.spectrogram.model_dump(),
-                },
-                "segments": 1,
-                "embedding_size": network.embedding_size,
-                "parameters": count_parameters(network),
-                "macs": count_macs(network, *example),
-            }
-        ],
-        "recipe": recipe.model_dump(mode="json", exclude={"provenance"}),
-        "provenance": [one.model_dump() for one in _provenance(checkpoint)],
-        "metrics": _metrics(checkpoint, distance),
-    }
-    golden = Golden(waveforms, {NETWORK_ID: expected})
-    return write_bundle(path, fields, {NETWORK_ID: onnx}, golden)
-
-
-def golden_waveforms(recipe: Recipe) -> NDArray[np.int16]:
-    """One window of every simulated machine kind around the reference level, (10, L) int16.
-
-    They come from the simulator and not from training clips, so that no recording is passed on.
-    """
-    duration_s = recipe.window_samples / recipe.sample_rate
-    windows = []
-    for number, kind in enumerate(KINDS):
-        rng = np.random.default_rng([_GOLDEN_SEED, number])
-        scene = draw_scene(rng, kind, sample_rate=recipe.sample_rate)
-        samples = render(scene, duration_s, seed=number)[: recipe.window_samples]
-        rms = float(np.sqrt(np.mean(np.square(samples)))) + 1e-9
-        level_dbfs = recipe.gain.reference_dbfs + rng.uniform(-6.0, 6.0)
-        windows.append(to_int16(samples * np.float32(10.0 ** (level_dbfs / 20.0) / rms)))
-    return np.stack(windows)
-
-
-def network_inputs(waveforms: NDArray[np.int16], recipe: Recipe) -> dict[str, FloatArray]:
-    """Features of windows as a device computes them, by name of the network's input."""
-    samples = waveforms.astype(np.float32) / np.float32(32768.0)
-    return {
-        "spectrum": compute(MagnitudeSpectrum(), samples, recipe.sample_rate),
-        "spectrogram": compute(recipe.spectrogram, samples, recipe.sample_rate),
-    }
-
-
-def to_onnx(network: FeatEx, inputs: dict[str, FloatArray]) -> bytes:
-    """The network as a self-contained ONNX file of fp32 with a free batch size.
-
-    Args:
-        network: In inference mode.
-        inputs: Example features, by name of the network's input.
-    """
-    example = tuple(torch.from_numpy(array[:2]) for array in inputs.values())
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
-        # The exporter by tracing is announced as old; the new one needs onnxscript. Branches on
-        # sizes are traced as constants, which is what a fixed window means.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.filterwarnings("ignore", message="Converting a tensor to a Python")
-        warnings.filterwarnings("ignore", message="Constant folding", category=UserWarning)
-        torch.onnx.export(
-            network,
-            example,
-            str(Path(folder) / "network.onnx"),
-            input_names=list(inputs),
-            output_names=["embedding"],
-            dynamic_axes={name: {0: "batch"} for name in (*inputs, "embedding")},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
-        return (Path(folder) / "network.onnx").read_bytes()
-
-
-def parity_distance(onnx: bytes, inputs: dict[str, FloatArray], expected: FloatArray) -> float:
-    """Largest cosine distance of ONNX Runtime's embeddings to expected ones (N, S, D)."""
-    engine = OnnxEngine(onnx, NETWORK_ID)
-    try:
-        got = engine.embed(inputs).astype(np.float64)
-    finally:
-        engine.close()
-    want = expected.astype(np.float64)
-    norms = np.linalg.norm(got, axis=-1) * np.linalg.norm(want, axis=-1)
-    return float(np.max(1.0 - (got * want).sum(-1) / norms))
-
-
-def _network(checkpoint: Checkpoint) -> FeatEx:
-    network = FeatEx(checkpoint.recipe.window_samples, checkpoint.recipe.spectrogram)
+    network = build_network(checkpoint.recipe)
     prefix = "network."
     state = {
         name[len(prefix) :]: value
@@ -181,12 +186,24 @@ def _network(checkpoint: Checkpoint) -> FeatEx:
     return network.eval()
 
 
-@torch.no_grad()
-def _embed(network: FeatEx, inputs: dict[str, FloatArray]) -> FloatArray:
-    z: FloatArray = network(*(torch.from_numpy(array) for array in inputs.values())).numpy()
-    if not np.isfinite(z).all():
-        raise BundleError("the network gives embeddings that are not finite; train again")
-    return z
+def _references(
+    clips: ClipStore, recipe: Recipe, network: Network, proven: Proven, progress: ProgressFactory
+) -> dict[str, FloatArray]:
+    """Centres of the machines, or none where they are too many to be listed."""
+    machines = len(clips.machine_names)
+    if machines > MAX_MACHINES:
+        return {}
+    engine = OnnxEngine(proven.files["fp32"], recipe.network.kind, torch.get_num_threads())
+    try:
+        return machine_centres(
+            clips,
+            recipe,
+            lambda samples: engine.embed(window_inputs(samples, recipe)),
+            clusters_of(machines, network.embedding_size),
+            advance=progress("centres of machines", machines),
+        )
+    finally:
+        engine.close()
 
 
 def _label_fields(label: Label, recipe: Recipe, now: datetime) -> dict[str, Any]:
@@ -200,18 +217,21 @@ def _label_fields(label: Label, recipe: Recipe, now: datetime) -> dict[str, Any]
         "window_samples": recipe.window_samples,
         "hop_samples": recipe.hop_samples,
         "reference_dbfs": recipe.gain.reference_dbfs,
-        "scorers": [
-            {"kind": "centres", "id": "embedding", "network": NETWORK_ID, "clusters": 16},
-            {
-                "kind": "neighbours",
-                "id": "log_mel",
-                "feature": LogMelStatistics(f_max=recipe.sample_rate / 2).model_dump(),
-            },
-            # docs/results.md shows what each of the three is worth, and why 0.5 dB.
-            {"kind": "level", "id": "level", "spread_db": 0.5},
-        ],
-        "fusion": "mean",
+        "scorers": [scorer.model_dump() for scorer in _scorers(recipe)],
+        "fusion": recipe.fusion,
     }
+
+
+def _scorers(recipe: Recipe) -> list[ScorerSpec]:
+    """The recipe's scorers, those of a feature with the whole band of its sample rate."""
+    scorers: list[ScorerSpec] = []
+    for scorer in named_scorers(recipe.scorers, recipe.network.kind):
+        if isinstance(scorer, FeatureScorer):
+            feature = scorer.feature.model_copy(update={"f_max": recipe.sample_rate / 2})
+            scorers.append(scorer.model_copy(update={"feature": feature}))
+        else:
+            scorers.append(scorer)
+    return scorers
 
 
 def _provenance(checkpoint: Checkpoint) -> list[Provenance]:
@@ -226,13 +246,16 @@ def _provenance(checkpoint: Checkpoint) -> list[Provenance]:
     return named
 
 
-def _metrics(checkpoint: Checkpoint, distance: float) -> dict[str, Any]:
+def _metrics(
+    checkpoint: Checkpoint, proven: Proven, evaluations: tuple[dict[str, Any], ...]
+) -> dict[str, Any]:
     return {
+        **({"evaluations": list(evaluations)} if evaluations else {}),
         "training": {
             **checkpoint.sources,
             "steps": checkpoint.step,
             "minutes": round(checkpoint.seconds / 60.0, 1),
             "losses": {name: round(value, 4) for name, value in checkpoint.losses.items()},
         },
-        "export": {"cosine_distance_onnx_to_torch": float(f"{max(distance, 0.0):.2g}")},
+        "export": {"cosine_distance_onnx_to_torch": proven.distances["fp32"]},
     }

@@ -6,10 +6,12 @@ test holds the two together.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
-from edge_asd.features import StftMagnitude
+from edge_asd.features import FeatureSpec, MagnitudeSpectrum, StftMagnitude
 from edge_asd.features.frames import periodic_hann
 
 
@@ -24,20 +26,35 @@ def magnitude(spectrum: Tensor) -> Tensor:
 
 
 class FrontEnd(nn.Module):
-    """Waveforms (B, L) -> spectrum (B, L/2, 1) and spectrogram (B, T, F, 1)."""
+    """Waveforms (B, L) -> the features of a network, by name of its argument.
 
-    hann: Tensor
+    Args:
+        inputs: Specification of every feature by name.
 
-    def __init__(self, spec: StftMagnitude | None = None) -> None:
+    Raises:
+        TypeError: There is no torch version of one of them.
+    """
+
+    def __init__(self, inputs: Mapping[str, FeatureSpec]) -> None:
         super().__init__()
-        self.spec = spec or StftMagnitude()
-        hann = torch.from_numpy(periodic_hann(self.spec.n_fft).copy())
-        self.register_buffer("hann", hann, persistent=False)
+        self.inputs = dict(inputs)
+        for name, spec in self.inputs.items():
+            if isinstance(spec, StftMagnitude):
+                hann = torch.from_numpy(periodic_hann(spec.n_fft).copy())
+                self.register_buffer(f"hann_{name}", hann, persistent=False)
+            elif not isinstance(spec, MagnitudeSpectrum):
+                raise TypeError(f"no torch version of the feature {spec.kind}")
 
     @torch.no_grad()
-    def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute both features; see the class."""
-        spectrum = magnitude(torch.fft.rfft(waveforms))[:, : waveforms.shape[1] // 2]
-        frames = waveforms.unfold(1, self.spec.n_fft, self.spec.hop_length)  # (B, T, n_fft)
-        spectrogram = magnitude(torch.fft.rfft(frames * self.hann))
-        return spectrum.unsqueeze(2), spectrogram.unsqueeze(3)
+    def forward(self, waveforms: Tensor) -> dict[str, Tensor]:
+        """Compute all features; see the class."""
+        found = {}
+        for name, spec in self.inputs.items():
+            if isinstance(spec, StftMagnitude):
+                frames = waveforms.unfold(1, spec.n_fft, spec.hop_length)  # (B, T, n_fft)
+                windowed = frames * self.get_buffer(f"hann_{name}")
+                found[name] = magnitude(torch.fft.rfft(windowed)).unsqueeze(3)
+            else:
+                half = waveforms.shape[1] // 2
+                found[name] = magnitude(torch.fft.rfft(waveforms))[:, :half].unsqueeze(2)
+        return found

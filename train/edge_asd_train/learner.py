@@ -1,65 +1,69 @@
-"""One optimisation step: front end, augmentations, network, loss heads."""
+"""One optimisation step: front end, augmentations, network, loss."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from edge_asd_train.augment import mixup, statex
+from edge_asd_train.augment import Rng, colour, mixup, statex
 from edge_asd_train.frontend import FrontEnd
-from edge_asd_train.losses import Heads, LossTerms
-from edge_asd_train.losses.heads import HeadWeights
-from edge_asd_train.nets import FeatEx
-from edge_asd_train.nets.featex import BRANCH_SIZE
+from edge_asd_train.losses import EpisodeLoss, HeadOptions, Heads, LossTerms
+from edge_asd_train.nets import build_network, network_features
 from edge_asd_train.nets.layers import SqueezeExcitation
 from edge_asd_train.recipe import Recipe
+
+_SPECTROGRAM = "spectrogram"
 
 
 class Learner(nn.Module):
     """Everything that is trained, and how a batch becomes a loss.
 
     Args:
-        recipe: Network size, augmentations and loss heads.
+        recipe: Network, augmentations and loss.
         classes: N.
     """
 
     def __init__(self, recipe: Recipe, classes: int) -> None:
         super().__init__()
         self.recipe = recipe
-        self.frontend = FrontEnd(recipe.spectrogram)
-        self.network = FeatEx(recipe.window_samples, recipe.spectrogram)
+        self.network = build_network(recipe)
+        self.frontend = FrontEnd(network_features(recipe))
         # Two thirds of the time of a step on a CPU, measured in float32 with batches of 32.
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        loss = recipe.loss
-        self.heads = Heads(
-            BRANCH_SIZE,
-            classes,
-            subclusters=loss.subclusters,
-            weights=HeadWeights(loss.supervised, loss.statex, loss.featex),
-            scale=loss.scale,
-        )
+        self.heads: Heads | None = None
+        self.episodes: EpisodeLoss | None = None
+        if recipe.episodes is None:
+            self.heads = _heads(recipe, self.network.embedding_size, classes)
+        else:
+            options = recipe.episodes
+            self.episodes = EpisodeLoss(
+                options.machines, options.normal, options.faulty, options.softness
+            )
 
-    def losses(self, waveforms: Tensor, labels: Tensor, rng: torch.Generator) -> LossTerms:
+    def losses(self, waveforms: Tensor, labels: Tensor, rng: Rng) -> LossTerms:
         """Loss terms of a batch.
 
         Args:
-            waveforms: Shape (B, L).
-            labels: One-hot, shape (B, N).
+            waveforms: Shape (B, L); for episodes in the order that ``EpisodeLoss`` names.
+            labels: One-hot, shape (B, N); episodes do not look at them.
             rng: Source of the augmentations' randomness.
         """
-        labels, labels_statex, spectrum, spectrogram = self._inputs(waveforms, labels, rng)
-        e_fft, e_spec = self._branches(spectrum, spectrogram)
+        labels, labels_statex, features = self._inputs(waveforms, labels, rng)
+        first, second = self._branches(features)
+        if self.episodes is not None:
+            return self.episodes(torch.cat([first, second], dim=1))  # type: ignore[no-any-return]
+        if self.heads is None:
+            raise RuntimeError("neither heads nor episodes")
         probability = self.recipe.augment.featex
-        terms: LossTerms = self.heads(
-            e_fft, e_spec, labels, labels_statex, featex_probability=probability, rng=rng
+        return self.heads(  # type: ignore[no-any-return]
+            first, second, labels, labels_statex, featex_probability=probability, rng=rng
         )
-        return terms
 
     @torch.no_grad()
-    def observe(self, waveforms: Tensor, labels: Tensor, rng: torch.Generator) -> None:
+    def observe(self, waveforms: Tensor, labels: Tensor, rng: Rng) -> None:
         """Let the normalisation layers see a batch, augmented as in training."""
-        _, _, spectrum, spectrogram = self._inputs(waveforms, labels, rng)
-        self.network.branches(spectrum, spectrogram)
+        _, _, features = self._inputs(waveforms, labels, rng)
+        self.network.branches(**features)
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Parameters for Adam: kernels with L2, everything else without.
@@ -87,18 +91,40 @@ class Learner(nn.Module):
         ]
 
     def _inputs(
-        self, waveforms: Tensor, labels: Tensor, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        self, waveforms: Tensor, labels: Tensor, rng: Rng
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         augment = self.recipe.augment
         waveforms, labels = mixup(waveforms, labels, probability=augment.mixup, rng=rng)
-        spectrum, spectrogram = self.frontend(waveforms)
-        spectrogram, labels_statex = statex(
-            spectrogram, labels, probability=augment.statex, rng=rng
+        features = self.frontend(waveforms)
+        features = colour(features, spread_db=augment.colour_db, rng=rng)
+        features[_SPECTROGRAM], labels_statex = statex(
+            features[_SPECTROGRAM],
+            labels,
+            probability=augment.statex,
+            probability_time=augment.statex_time,
+            rng=rng,
         )
-        return labels, labels_statex, spectrum, spectrogram
+        return labels, labels_statex, features
 
-    def _branches(self, spectrum: Tensor, spectrogram: Tensor) -> tuple[Tensor, Tensor]:
+    def _branches(self, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         reduced = self.recipe.precision == "bfloat16"
-        with torch.autocast(spectrum.device.type, torch.bfloat16, enabled=reduced):
-            e_fft, e_spec = self.network.branches(spectrum, spectrogram)
-        return e_fft.float(), e_spec.float()
+        device = features[_SPECTROGRAM].device.type
+        with torch.autocast(device, torch.bfloat16, enabled=reduced):
+            first, second = self.network.branches(**features)
+        return first.float(), second.float()
+
+
+def _heads(recipe: Recipe, size: int, classes: int) -> Heads:
+    loss, learned, augment = recipe.loss, recipe.loss.trainable, recipe.augment
+    return Heads(
+        size,
+        classes,
+        {
+            "supervised": HeadOptions(loss.supervised, learned.supervised),
+            "statex": HeadOptions(loss.statex, learned.statex, augment.statex_blocks),
+            "featex": HeadOptions(loss.featex, learned.featex, augment.featex_blocks),
+        },
+        kind=loss.head,
+        subclusters=loss.subclusters,
+        scale=loss.scale,
+    )

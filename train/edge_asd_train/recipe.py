@@ -8,93 +8,29 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from edge_asd.errors import ConfigError
 from edge_asd.features import StftMagnitude
 from edge_asd.manifest import Provenance
-from edge_asd_train.losses import ScaleMode
-
-Probability = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Gain(_Section):
-    """Level of the clips before the network."""
-
-    per_machine: bool = False
-    """Bring every machine's median level to ``reference_dbfs``, as enrolment does on a device."""
-    reference_dbfs: float = Field(default=-26.0, ge=-100, le=0)
-    """Target of ``per_machine``; the bundle carries it to the device."""
-    jitter_db: float = Field(default=0.0, ge=0, le=40)
-    """Every window is made louder or softer by up to this much, uniformly in decibels."""
+from edge_asd.score import named_scorers
+from edge_asd_train.recipe_parts import (
+    Augment,
+    Background,
+    Episodes,
+    FeatExNetwork,
+    Gain,
+    Loss,
+    NetworkOptions,
+    Optimiser,
+    Section,
+)
 
 
-class Background(_Section):
-    """Sounds of the surroundings added to windows, drawn without regard to their class."""
-
-    probability: Probability = 0.0
-    """Chance of a window to get one; needs a folder of noise."""
-    snr_db: tuple[float, float] = (0.0, 20.0)
-    """Range from which the level of the window above that of the background is drawn."""
-
-    @model_validator(mode="after")
-    def _range_is_ordered(self) -> Background:
-        if self.snr_db[0] > self.snr_db[1]:
-            raise ValueError("snr_db: the first value exceeds the second")
-        return self
-
-
-class Augment(_Section):
-    """Chances of a sample to be changed by each augmentation."""
-
-    mixup: Probability = 0.5
-    statex: Probability = 0.5
-    featex: Probability = 0.5
-
-
-class Loss(_Section):
-    """Loss heads."""
-
-    supervised: Weight = 1.0
-    """Weight of the head with N fixed classes."""
-    statex: Weight = 0.0
-    """Weight of the head with 3N classes; not built at zero."""
-    featex: Weight = 1.0
-    """Weight of the head with 9N classes; not built at zero."""
-    subclusters: int = Field(default=16, ge=1, le=256)
-    scale: ScaleMode = "fixed"
-
-    @model_validator(mode="after")
-    def _some_head_counts(self) -> Loss:
-        if not self.supervised + self.statex + self.featex > 0:
-            raise ValueError("every head has weight zero")
-        return self
-
-
-class Optimiser(_Section):
-    """Adam with L2 on the kernels of convolutions and dense layers."""
-
-    learning_rate: float = Field(default=1e-3, gt=0, le=1)
-    schedule: Literal["constant", "cosine"] = "constant"
-    """``cosine`` lets the rate fall to one hundredth at the last step."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Steps over which the rate first rises from zero."""
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.999, ge=0, lt=1)
-    eps: float = Field(default=1e-7, gt=0)
-    l2: float = Field(default=1e-5, ge=0)
-    """Factor of the sum of squared kernels in the loss; squeeze-excitation layers have none."""
-
-
-class Recipe(_Section):
+class Recipe(Section):
     """One training run."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
@@ -103,6 +39,13 @@ class Recipe(_Section):
     hop_s: float = Field(default=0.992, gt=0)
     """Stride between windows on the device; a multiple of the frame hop."""
     spectrogram: StftMagnitude = StftMagnitude()
+    network: NetworkOptions = FeatExNetwork()
+    episodes: Episodes | None = None
+    """Learn to tell faults from normal sound, machine by machine, instead of telling classes."""
+    scorers: str = "published+log_mel+level"
+    """Scorers of the bundle, as ``edge_asd.score.SCORERS`` names them."""
+    fusion: Literal["mean", "max"] = "mean"
+    """Rule that fuses their standardised scores."""
     steps: int | None = Field(default=None, ge=1)
     """Length of the run; either this or ``epochs``."""
     epochs: int | None = Field(default=None, ge=1)
@@ -113,6 +56,12 @@ class Recipe(_Section):
     seed: int = Field(default=0, ge=0, lt=2**31)
     precision: Literal["float32", "bfloat16"] = "float32"
     """Number format of convolutions and products; statistics and losses stay in float32."""
+    compile: bool = False
+    """Let torch compile the network; needs a C++ compiler, and pays on long runs only."""
+    clip_gradient: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Longest gradient, as the norm over all parameters; longer ones are shortened to it."""
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Decay of a moving average of the network's weights, which is then what is exported."""
     batch_norm_batches: int = Field(default=100, ge=1)
     """Batches over which normalisation statistics are taken at the end; fewer for a small set."""
     checkpoint_steps: int = Field(default=500, ge=1)
@@ -145,7 +94,34 @@ class Recipe(_Section):
             )
         if self.hop_samples > self.window_samples:
             raise ValueError("hop_s exceeds window_s")
+        self._check_exchanges()
+        try:
+            named_scorers(self.scorers, self.network.kind)
+        except ConfigError as error:
+            raise ValueError(f"scorers: {error}") from error
         return self
+
+    def _check_exchanges(self) -> None:
+        """Refuse augmentations that the network or the loss has no use for."""
+        if self.network.kind != "featex" and (
+            self.augment.featex or self.augment.statex_blocks > 1
+        ):
+            raise ValueError(
+                f"augment: network {self.network.kind} has no branches to exchange; set featex,"
+                " statex and statex_time to 0"
+            )
+        if self.episodes is None:
+            return
+        if self.augment.mixup or self.augment.featex or self.augment.statex_blocks > 1:
+            raise ValueError(
+                "augment: episodes leave every clip its machine; set mixup, statex, statex_time"
+                " and featex to 0"
+            )
+        if self.batch != self.episodes.batch:
+            raise ValueError(
+                f"batch: {self.batch} is not machines * (normal + faulty) of the episodes,"
+                f" {self.episodes.batch}"
+            )
 
     def total_steps(self, clips: int) -> int:
         """Steps of a run over ``clips`` clips; an epoch is at least one step."""
@@ -156,8 +132,10 @@ class Recipe(_Section):
     def changed(self, **values: Any) -> Recipe:
         """A copy with some values replaced, validated anew; ``None`` leaves a value as it is."""
         given = {key: value for key, value in values.items() if value is not None}
-        if given.get("steps") is not None:
+        if "steps" in given and "epochs" not in given:
             given["epochs"] = None
+        elif "epochs" in given and "steps" not in given:
+            given["steps"] = None
         return _validated({**self.model_dump(), **given}, "command line")
 
 

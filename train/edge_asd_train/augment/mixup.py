@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from edge_asd_train.augment.draws import bernoulli, partner
+from edge_asd_train.augment.draws import Rng, bernoulli, partner, uniform
 
 
 def mixup(
-    waveforms: Tensor, labels: Tensor, *, probability: float, rng: torch.Generator
+    waveforms: Tensor, labels: Tensor, *, probability: float, rng: Rng
 ) -> tuple[Tensor, Tensor]:
     """Mix waveforms and labels with weights drawn uniformly from 0 to 1.
 
@@ -24,8 +24,10 @@ def mixup(
 
     Source: Zhang et al., "mixup" (2018), with uniform weights as Wilkinghoff uses it.
     """
+    if probability == 0:
+        return waveforms, labels
     batch = len(waveforms)
-    weight = torch.rand(batch, generator=rng, device=rng.device)
+    weight = uniform(batch, rng)
     weight = torch.where(bernoulli(batch, probability, rng), weight, torch.ones(()))[:, None]
     return (
         torch.lerp(partner(waveforms), waveforms, weight),

@@ -7,7 +7,7 @@ that render side by side start without it.
 
 from __future__ import annotations
 
-from edge_asd_train.datasets.folders import class_folders, machine_folders
+from edge_asd_train.datasets.folders import class_folders
 from edge_asd_train.datasets.simulated import simulated_machines
 from edge_asd_train.datasets.store import Clip, ClipStore, Pending
 
@@ -16,6 +16,5 @@ __all__ = [
     "ClipStore",
     "Pending",
     "class_folders",
-    "machine_folders",
     "simulated_machines",
 ]

@@ -21,22 +21,34 @@ def to_int16(samples: FloatArray) -> NDArray[np.int16]:
     return np.asarray(np.clip(scaled, -32768, 32767), np.int16)
 
 
-def read_clip(path: Path, sample_rate: int) -> NDArray[np.int16]:
-    """First channel of an audio file at ``sample_rate``, shape (n,).
+def decode(path: Path) -> tuple[FloatArray, int]:
+    """All samples of an audio file, shape (n, channels) in ±1, and its rate in Hz.
 
     Raises:
-        DataError: It cannot be decoded, is empty, or holds no sound at all.
+        DataError: It cannot be decoded.
     """
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, RuntimeError) as error:
         raise DataError(f"{path}: cannot be decoded ({error}); remove or repair it") from error
-    mono = samples[:, 0]
-    if rate != sample_rate and len(mono):
-        mono = soxr.resample(mono, rate, sample_rate)
-    if len(mono) == 0:
+    return samples, int(rate)
+
+
+def at_rate(mono: FloatArray, rate: int, wanted: int) -> NDArray[np.int16]:
+    """Samples (n,) of ``rate`` Hz as 16-bit integers of ``wanted`` Hz."""
+    return to_int16(mono if rate == wanted else soxr.resample(mono, rate, wanted))
+
+
+def read_clip(path: Path, sample_rate: int, channel: int = 0) -> NDArray[np.int16]:
+    """One channel of an audio file at ``sample_rate``, shape (n,).
+
+    Raises:
+        DataError: It cannot be decoded, is empty, or holds no sound at all.
+    """
+    samples, rate = decode(path)
+    if len(samples) == 0:
         raise DataError(f"{path}: holds no samples; remove it")
-    clip = to_int16(mono)
+    clip = at_rate(samples[:, channel], rate, sample_rate)
     if not clip.any():
         raise DataError(f"{path}: is digital silence; remove it")
     return clip

@@ -1,9 +1,8 @@
-"""Simulated machines as training classes.
+"""Simulated machines to train on: each as it sounds normally, and with every one of its faults.
 
-A class is one unit at one operating point, or the same unit with a pronounced fault, so that the
-network learns what tells a faulty unit from a sound one. Everything that is not the machine (room,
-microphone, surroundings) is drawn for every clip from pools shared by all classes: it never tells
-a class.
+A unit is drawn and heard exactly as one of the simulated data set (``simulated_plan``): several
+operating points, a shifted domain, one room and one microphone, and normal clips that differ in
+noise, speed, load, gain and colour. Units take the difficulties of the data set in turn.
 """
 
 from __future__ import annotations
@@ -11,123 +10,155 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_asd.simulate import KINDS, Fault, Scene, draw_scene, faults_of, render, shifted
-from edge_asd_train.datasets.decode import to_int16
+from edge_asd.errors import UsageError
+from edge_asd.simulate import KINDS
+from edge_asd_train.datasets.simulated_clip import render_clip
+from edge_asd_train.datasets.simulated_plan import (
+    DIFFICULTIES,
+    Options,
+    PlannedClip,
+    World,
+    draw_world,
+    plan_cell,
+)
 from edge_asd_train.datasets.store import Clip, Pending
 
-_PLACES = 32
-"""Rooms, microphones and surroundings in each shared pool."""
+NORMAL_CLIPS = {"source": 9, "target": 3}
+"""Normal clips of a unit by domain."""
+FAULTY_CLIPS = {"source": 6, "target": 2}
+CLIPS = sum(NORMAL_CLIPS.values()) + sum(FAULTY_CLIPS.values())
+"""Clips of a unit."""
 
 
 @dataclass(frozen=True, slots=True)
-class SimulatedClass:
-    """One class of simulated sound."""
+class Unit:
+    """One simulated machine of a training set."""
 
-    name: str
-    machine: str
-    scene: Scene
-    """Unit and operating point; place and surroundings change with every clip."""
-    fault: Fault | None
-    seed: int
+    number: int
+    options: Options
+    world: World
+
+    @property
+    def name(self) -> str:
+        """Unique within the set."""
+        return f"simulated/{self.world.scene.kind}-{self.number:04d}"
+
+    def clips(self) -> Iterator[PlannedClip]:
+        """Normal clips, then faulty ones."""
+        for domain, count in NORMAL_CLIPS.items():
+            yield from plan_cell(self.options, self.world, "train", domain, count)  # type: ignore[arg-type]
+        for domain, count in FAULTY_CLIPS.items():
+            yield from plan_cell(  # the test clips of a data set, where faults are
+                self.options,
+                self.world,
+                "test",
+                domain,  # type: ignore[arg-type]
+                count,
+                anomalous=True,
+            )
 
 
-def plan_classes(machines: int, *, seed: int, sample_rate: int = 16_000) -> list[SimulatedClass]:
-    """Classes of a number of simulated units, kinds in turn.
+def kinds_without(left_out: Sequence[str]) -> tuple[str, ...]:
+    """The machine kinds that remain.
 
-    Every unit is a class; every second one is another with a fault, every third one a third at
-    another speed and load.
+    Raises:
+        UsageError: One of those to be left out does not exist, or none remains.
+    """
+    unknown = sorted(set(left_out) - set(KINDS))
+    if unknown:
+        raise UsageError(f"machine kind {unknown[0]!r} is unknown; known: {', '.join(KINDS)}")
+    kept = tuple(kind for kind in KINDS if kind not in left_out)
+    if not kept:
+        raise UsageError("every machine kind is left out; keep at least one")
+    return kept
+
+
+def plan_units(
+    count: int, *, seed: int, duration_s: float, sample_rate: int, left_out: Sequence[str] = ()
+) -> list[Unit]:
+    """Draw the units of a training set, kinds and difficulties in turn.
 
     Args:
-        machines: Number of units, at least 1.
-        seed: Same seed, same classes.
+        count: Number of units, at least 1.
+        seed: Same seed, same units.
+        duration_s: Length of a clip in seconds.
         sample_rate: Hz.
+        left_out: Machine kinds of which none is drawn.
     """
-    planned = []
-    for number in range(machines):
-        rng = np.random.default_rng([seed, number])
-        kind = KINDS[number % len(KINDS)]
-        scene = draw_scene(rng, kind, sample_rate=sample_rate)
-        machine = f"simulated/{kind}-{number:04d}"
-        variants: list[tuple[str, Scene, Fault | None]] = [(machine, scene, None)]
-        name = str(rng.choice(faults_of(kind)))
-        fault = Fault(name, float(rng.uniform(0.6, 1.0)))
-        if number // len(KINDS) % 2 == 0:
-            variants.append((f"{machine}/{name}", scene, fault))
-        if number // len(KINDS) % 3 == 0:
-            variants.append((f"{machine}/shifted", shifted(scene, rng), None))
-        for label, variant, wrong in variants:
-            own_seed = int(rng.integers(2**31))
-            planned.append(SimulatedClass(label, machine, variant, wrong, own_seed))
-    return planned
-
-
-def render_class(
-    planned: SimulatedClass, clips: int, duration_s: float, pool_seed: int
-) -> NDArray[np.int16]:
-    """Clips of a class, each another moment in another place, shape (clips, n)."""
-    rng = np.random.default_rng(planned.seed)
-    pools = np.random.default_rng([pool_seed, _PLACES]).integers(0, 2**31, (3, _PLACES))
-    rendered = []
-    for clip in range(clips):
-        room, microphone, noise = (int(rng.choice(pool)) for pool in pools)
-        scene = replace(
-            planned.scene,
-            room=room,
-            microphone=microphone,
-            noise=noise,
-            snr_db=float(rng.uniform(3.0, 25.0)),
+    kept = kinds_without(left_out)
+    names = tuple(DIFFICULTIES)
+    units = []
+    for number in range(count):
+        options = Options(
+            clips=sum(NORMAL_CLIPS.values()),
+            # Far from the seeds that a data set would be given by hand.
+            seed=_own_seed(seed, number),
+            difficulty=names[number // len(kept) % len(names)],
+            duration_s=duration_s,
+            sample_rate=sample_rate,
         )
-        seed = planned.seed + clip
-        rendered.append(to_int16(render(scene, duration_s, seed=seed, fault=planned.fault)))
-    return np.stack(rendered)
+        kind = KINDS.index(kept[number % len(kept)])
+        units.append(Unit(number, options, draw_world(options, kind)))
+    return units
+
+
+def render_unit(unit: Unit) -> list[NDArray[np.int16]]:
+    """Every clip of a unit, in the order of ``Unit.clips``."""
+    return [render_clip(clip, unit.options.duration_s) for clip in unit.clips()]
 
 
 def simulated_machines(
-    machines: int,
+    count: int,
     *,
     seed: int,
     duration_s: float,
-    clips: int = 8,
     sample_rate: int = 16_000,
+    left_out: Sequence[str] = (),
     processes: int = 1,
 ) -> Pending:
     """Clips of simulated machines.
 
+    The class of a normal clip is its unit and operating point, that of a faulty one its unit and
+    fault.
+
     Args:
-        machines: Number of units, at least 1.
+        count: Number of units, at least 1.
         seed: Same seed, same clips, whatever ``processes`` is.
         duration_s: Length of a clip in seconds.
-        clips: Clips of a class.
         sample_rate: Hz.
+        left_out: Machine kinds of which there shall be none.
         processes: How many render side by side.
     """
-    planned = plan_classes(machines, seed=seed, sample_rate=sample_rate)
+    units = plan_units(
+        count, seed=seed, duration_s=duration_s, sample_rate=sample_rate, left_out=left_out
+    )
 
     def stream() -> Iterator[Clip]:
-        for one, samples in zip(planned, _rendered(planned, processes, work), strict=True):
-            for clip in samples:
-                yield Clip(clip, label=one.name, machine=one.machine)
+        for unit, rendered in zip(units, _rendered(units, processes), strict=True):
+            for clip, samples in zip(unit.clips(), rendered, strict=True):
+                told = "_".join(value for pair in clip.point.attributes for value in pair)
+                label = f"{unit.name}/{clip.fault.name if clip.fault else told}"
+                yield Clip(samples, label, unit.name, faulty=clip.fault is not None)
 
-    work = (clips, duration_s, seed)
-    return Pending(len(planned) * clips, stream)
+    return Pending(count * CLIPS, stream, round(count * CLIPS * duration_s * sample_rate))
 
 
-def _rendered(
-    planned: Sequence[SimulatedClass], processes: int, work: tuple[int, float, int]
-) -> Iterator[NDArray[np.int16]]:
+def _own_seed(seed: int, number: int) -> int:
+    return int(np.random.default_rng([seed, number, 7]).integers(2**31))
+
+
+def _rendered(units: Sequence[Unit], processes: int) -> Iterator[list[NDArray[np.int16]]]:
     if processes == 1:
-        for one in planned:
-            yield render_class(one, *work)
+        yield from map(render_unit, units)
         return
     # Spawned, not forked: the parent has torch's threads running.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        # Few classes at a time, so that finished clips do not pile up in memory.
-        for first in range(0, len(planned), 8 * processes):
-            part = planned[first : first + 8 * processes]
-            yield from pool.map(render_class, part, *([value] * len(part) for value in work))
+        # Few units at a time, so that finished clips do not pile up in memory.
+        for first in range(0, len(units), 8 * processes):
+            yield from pool.map(render_unit, units[first : first + 8 * processes])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from edge_asd.errors import DataError, StorageError
 from edge_asd.records import FloatArray
+
+_logger = logging.getLogger(__name__)
 
 _SAMPLES, _INDEX = "clips.int16", "clips.json"
 
@@ -27,6 +30,8 @@ class Clip:
     """Class."""
     machine: str
     """Whose level is normalised together; several classes may come from one machine."""
+    faulty: bool = False
+    """Whether something is wrong with the machine; only simulated clips ever are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +39,19 @@ class Pending:
     """Clips that are going to be decoded or rendered."""
 
     count: int
+    """At most this many."""
     clips: Callable[[], Iterator[Clip]]
-    """Start over and yield ``count`` clips."""
+    """Start over and yield them."""
+    samples: int = 0
+    """Length of all together, as their headers promise it; what has none counts nothing."""
+
+
+def only_one_class(name: str) -> str:
+    """Why clips of one class alone are refused."""
+    return (
+        f"only one class ({name}): training learns by telling at least two machines or sounds"
+        " apart; add another folder, --noise or --simulated"
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +68,8 @@ class ClipStore:
     """Class of each clip, (N,)."""
     machines: NDArray[np.int64]
     """Machine of each clip, (N,)."""
+    faulty: NDArray[np.bool_]
+    """Whether something is wrong with it, (N,)."""
     classes: tuple[str, ...]
     machine_names: tuple[str, ...]
 
@@ -81,16 +99,64 @@ class ClipStore:
             DataError: All clips are of one class.
         """
         if len(self.classes) < 2:
+            raise DataError(only_one_class(self.classes[0]))
+
+    def machines_with_faults(
+        self, machines: int, normal: int, faulty: int
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Normal and faulty clips of every machine that has enough of both.
+
+        Args:
+            machines: How many machines are needed.
+            normal: Normal clips needed of each.
+            faulty: Faulty clips needed of each.
+
+        Raises:
+            DataError: There are fewer such machines.
+        """
+        found = []
+        for machine in range(len(self.machine_names)):
+            own = self.machines == machine
+            clips = np.flatnonzero(own & ~self.faulty), np.flatnonzero(own & self.faulty)
+            if len(clips[0]) >= normal and len(clips[1]) >= faulty:
+                found.append(clips)
+        if len(found) < machines:
             raise DataError(
-                f"only one class ({self.classes[0]}): training learns by telling at least two"
-                " machines or sounds apart; add another folder, --noise or --simulated"
+                f"{len(found)} machines have {normal} normal and {faulty} faulty clips, the"
+                f" recipe's episodes need {machines}: give more with --simulated, or choose a"
+                " recipe without episodes (featex-cpu, published) for normal sound alone"
             )
+        unused = len(self.machine_names) - len(found)
+        if unused:
+            _logger.warning(
+                "unused_machines=%d of=%d reason=too few normal or faulty clips for the episodes",
+                unused,
+                len(self.machine_names),
+            )
+        return found
+
+    def select(self, machines: NDArray[np.bool_]) -> ClipStore:
+        """The clips of some machines, (machines,) bool; the samples are shared."""
+        kept = machines[self.machines]
+        names, labels = np.unique(self.labels[kept], return_inverse=True)
+        places, own = np.unique(self.machines[kept], return_inverse=True)
+        return replace(
+            self,
+            starts=self.starts[kept],
+            lengths=self.lengths[kept],
+            labels=labels.astype(np.int64),
+            machines=own.astype(np.int64),
+            faulty=self.faulty[kept],
+            classes=tuple(self.classes[name] for name in names),
+            machine_names=tuple(self.machine_names[place] for place in places),
+        )
 
     def machine_levels_dbfs(self) -> NDArray[np.float64]:
-        """Median level of every machine's clips, (machines,), dB relative to a mean square of 1."""
+        """Median level of every machine's normal clips, (machines,), dB re a mean square of 1."""
         levels = np.array([self._level_dbfs(clip) for clip in range(len(self))])
+        levels[self.faulty] = np.nan
         names = range(len(self.machine_names))
-        return np.array([np.median(levels[self.machines == name]) for name in names])
+        return np.array([np.nanmedian(levels[self.machines == name]) for name in names])
 
     def _level_dbfs(self, clip: int) -> float:
         first = int(self.starts[clip])
@@ -116,7 +182,7 @@ class ClipStore:
             DataError: A clip cannot be used.
             StorageError: The folder cannot be written.
         """
-        index: dict[str, list[Any]] = {"lengths": [], "labels": [], "machines": []}
+        index: dict[str, list[Any]] = {"lengths": [], "labels": [], "machines": [], "faulty": []}
         classes: dict[str, int] = {}
         machines: dict[str, int] = {}
         try:
@@ -129,6 +195,7 @@ class ClipStore:
                         index["lengths"].append(len(clip.samples))
                         index["labels"].append(classes.setdefault(clip.label, len(classes)))
                         index["machines"].append(machines.setdefault(clip.machine, len(machines)))
+                        index["faulty"].append(clip.faulty)
                         advance()
             names = {"classes": list(classes), "machine_names": list(machines)}
             (folder / _INDEX).write_text(json.dumps({**index, **names}), encoding="utf-8")
@@ -153,6 +220,7 @@ class ClipStore:
                 lengths=lengths,
                 labels=np.array(index["labels"], np.int64),
                 machines=np.array(index["machines"], np.int64),
+                faulty=np.array(index["faulty"], np.bool_),
                 classes=tuple(index["classes"]),
                 machine_names=tuple(index["machine_names"]),
             )

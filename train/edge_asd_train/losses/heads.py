@@ -1,89 +1,78 @@
-"""The loss heads of FeatEx and their weights."""
+"""The loss heads of FeatEx, their sizes and their weights."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from edge_asd.errors import EdgeAsdError
-from edge_asd_train.augment import featex
-from edge_asd_train.losses.adacos import ScaleMode, SubclusterAdaCos
+from edge_asd_train.augment import Rng, featex
+from edge_asd_train.losses.adacos import SubclusterAdaCos
+from edge_asd_train.losses.adaproj import AdaProj
+from edge_asd_train.losses.angular import ScaleMode
+from edge_asd_train.losses.terms import LossTerms
+
+HeadKind = Literal["adacos", "adaproj"]
+HeadName = Literal["supervised", "statex", "featex"]
+
+_KINDS: dict[HeadKind, type[SubclusterAdaCos | AdaProj]] = {
+    "adacos": SubclusterAdaCos,
+    "adaproj": AdaProj,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class HeadWeights:
-    """Weights of the three heads; a head of weight zero is not built."""
+class HeadOptions:
+    """One head."""
 
-    supervised: float = 1.0
-    """Class as recorded, centres fixed."""
-    statex: float = 0.0
-    """Class and whether the statistics were exchanged."""
-    featex: float = 1.0
-    """The same and whether the branches' embeddings were exchanged."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LossTerms:
-    """Weighted terms of one step."""
-
-    terms: dict[str, Tensor]
-
-    @property
-    def total(self) -> Tensor:
-        """Their sum."""
-        return torch.stack(list(self.terms.values())).sum()
-
-    def values(self, step: int) -> dict[str, float]:
-        """The terms as numbers.
-
-        Raises:
-            EdgeAsdError: One of them is not finite, named with the step.
-        """
-        values = {name: term.item() for name, term in self.terms.items()}
-        for name, value in values.items():
-            if not torch.isfinite(torch.tensor(value)):
-                raise EdgeAsdError(
-                    f"training diverged at step {step}: loss term {name} is {value}; lower"
-                    " learning_rate, choose scale: fixed or precision: float32"
-                )
-        return values
+    weight: float
+    """Factor of its loss; a head of weight zero is not built."""
+    trainable: bool
+    """Whether its centres are learned."""
+    blocks: int = 1
+    """Labels that reach it for each class as recorded."""
 
 
 class Heads(nn.Module):
     """All heads on the embeddings of both branches.
 
+    ``supervised`` gets the class as recorded, ``statex`` that and whether statistics were
+    exchanged, ``featex`` both and whether embeddings were exchanged, on the exchanged embeddings.
+
     Args:
-        branch_size: D of one branch.
+        size: D of the whole embedding.
         classes: N.
-        subclusters: Centres a class.
-        weights: Weight of every head.
+        heads: What is built, by name.
+        kind: The loss of every head.
+        subclusters: Centres a class, or dimensions of its subspace.
         scale: How the scale of every head moves.
     """
 
     def __init__(
         self,
-        branch_size: int,
+        size: int,
         classes: int,
+        heads: Mapping[HeadName, HeadOptions],
         *,
+        kind: HeadKind = "adacos",
         subclusters: int = 16,
-        weights: HeadWeights | None = None,
         scale: ScaleMode = "fixed",
     ) -> None:
         super().__init__()
-        self.weights = weights or HeadWeights()
-        size = 2 * branch_size
+        built = {str(name): options for name, options in heads.items() if options.weight > 0}
+        self.weights = {name: options.weight for name, options in built.items()}
         self.heads = nn.ModuleDict()
-        for name, weight, count, trainable in (
-            ("supervised", self.weights.supervised, classes, False),
-            ("statex", self.weights.statex, 3 * classes, True),
-            ("featex", self.weights.featex, 9 * classes, True),
-        ):
-            if weight:
-                self.heads[name] = SubclusterAdaCos(
-                    size, count, subclusters, trainable=trainable, scale=scale
-                )
+        for name, options in built.items():
+            self.heads[name] = _KINDS[kind](
+                size,
+                options.blocks * classes,
+                subclusters,
+                trainable=options.trainable,
+                scale=scale,
+            )
 
     def forward(
         self,
@@ -93,15 +82,15 @@ class Heads(nn.Module):
         labels_statex: Tensor,
         *,
         featex_probability: float,
-        rng: torch.Generator,
+        rng: Rng,
     ) -> LossTerms:
         """Weighted loss of every head.
 
         Args:
-            e_fft: Embeddings of the spectrum branch, shape (B, D).
-            e_spec: Embeddings of the spectrogram branch, shape (B, D).
+            e_fft: First part of the embeddings, of FeatEx the spectrum branch's, shape (B, D1).
+            e_spec: The rest, of FeatEx the spectrogram branch's, shape (B, D2); may be empty.
             labels: After mixup, shape (B, N).
-            labels_statex: After StatEx, shape (B, 3N).
+            labels_statex: After StatEx, shape (B, N) or (B, 3N).
             featex_probability: Chance of a sample to exchange embeddings.
             rng: Source of randomness.
         """
@@ -114,7 +103,6 @@ class Heads(nn.Module):
             "statex": (joint, labels_statex),
             "featex": (exchanged, labels_featex),
         }
-        terms = {}
-        for name, head in self.heads.items():
-            terms[name] = getattr(self.weights, name) * head(*inputs[name])
-        return LossTerms(terms)
+        return LossTerms(
+            {name: self.weights[name] * head(*inputs[name]) for name, head in self.heads.items()}
+        )

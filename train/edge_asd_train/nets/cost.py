@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from edge_asd_train.nets.bands import BandStatistics
+
 
 def count_parameters(network: nn.Module) -> int:
     """Trainable parameters."""
@@ -14,7 +16,7 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_macs(network: nn.Module, *inputs: Tensor) -> int:
-    """Multiply-accumulate operations of the convolutions and dense layers for one window.
+    """Multiply-accumulate operations of convolutions, dense layers and filters for one window.
 
     Args:
         network: Any network; it is run once in inference mode.
@@ -22,12 +24,14 @@ def count_macs(network: nn.Module, *inputs: Tensor) -> int:
     """
     total = 0
 
-    def count(module: nn.Module, _: object, output: Tensor) -> None:
+    def count(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal total
         if isinstance(module, nn.Linear):
             total += module.weight.numel() * (output.numel() // output.shape[-1])
         elif isinstance(module, nn.Conv1d | nn.Conv2d):
             total += module.weight.numel() * math.prod(output.shape[2:])
+        elif isinstance(module, BandStatistics):
+            total += module.filters.numel() * given[0].shape[1]  # of every frame
 
     hooks = [module.register_forward_hook(count) for module in network.modules()]
     training = network.training

@@ -28,6 +28,10 @@ POOLED_FRAMES = 18
 """Most time steps that the last pooling of the spectrogram branch takes in at once."""
 
 
+_LOG_FLOOR = 1e-3
+"""Added to magnitudes before a logarithm: that of noise of about -95 dBFS in the spectrogram."""
+
+
 class SpectrumBranch(nn.Module):
     """Branch A: magnitude spectrum (B, L/2, 1) -> (B, 128)."""
 
@@ -170,14 +174,22 @@ class FeatEx(nn.Module):
         window_samples: L, samples of a window; the first dense layer of the spectrum branch
             depends on it.
         spec: Framing of the spectrogram branch.
+        logarithmic: Take the logarithm of both inputs first, which the published network does not.
     """
 
     embedding_size = 2 * BRANCH_SIZE
 
-    def __init__(self, window_samples: int, spec: StftMagnitude | None = None) -> None:
+    def __init__(
+        self,
+        window_samples: int,
+        spec: StftMagnitude | None = None,
+        *,
+        logarithmic: bool = False,
+    ) -> None:
         super().__init__()
         self.window_samples = window_samples
         self.spec = spec or StftMagnitude()
+        self.logarithmic = logarithmic
         frames = frame_count(window_samples, self.spec.n_fft, self.spec.hop_length)
         self.spectrum_branch = SpectrumBranch(window_samples // 2)
         self.spectrogram_branch = SpectrogramBranch(frames, self.spec.n_fft // 2 + 1)
@@ -189,6 +201,8 @@ class FeatEx(nn.Module):
             spectrum: Magnitude spectrum, shape (B, L/2, 1).
             spectrogram: Short-time magnitudes, shape (B, T, F, 1).
         """
+        if self.logarithmic:
+            spectrum, spectrogram = (torch.log(x + _LOG_FLOOR) for x in (spectrum, spectrogram))
         return self.spectrum_branch(spectrum), self.spectrogram_branch(spectrogram)
 
     def forward(self, spectrum: Tensor, spectrogram: Tensor) -> Tensor:

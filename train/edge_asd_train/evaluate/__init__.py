@@ -1,0 +1,1 @@
+"""How good a network or a baseline is, by the official metrics."""
