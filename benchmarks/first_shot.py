@@ -10,13 +10,14 @@ recording 12 dB softer: a device cannot know how sensitive its microphone is.
 
 ``--fusions`` compares other scorers and fusions of the same network instead.
 
-DIR holds ``mimii_ch0`` (MIMII, channel 0) and ``drone_prop``. A clip is one window, tiled where it
-is shorter.
+DIR holds ``mimii_ch0`` (MIMII, channel 0) and ``drone_prop``. A clip shorter than a window is
+tiled; the score of a longer one is the mean over its windows.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import re
@@ -29,12 +30,12 @@ import numpy as np
 import scipy.stats
 
 from edge_asd.audio import db_to_factor, level_dbfs
-from edge_asd.bundle import builtin_bundle, load_bundle
+from edge_asd.bundle import Bundle, builtin_bundle, load_bundle
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import open_networks
 from edge_asd.features import LogMelStatistics, compute
 from edge_asd.manifest import LevelScorer, Manifest, ScorerSpec
-from edge_asd.score import CentreScorer, Detector, cross_fit, fit_detector
+from edge_asd.score import CentreScorer, Detector, cross_fit, fit_detector, named_scorers
 from edge_asd.score.views import Views, concatenate
 from edge_asd.scoring import read_mono
 
@@ -194,53 +195,74 @@ class Contest:
         faulty = self._embed("anomalous", np.arange(len(self.machine.anomalous)), gain_db)
         found = {}
         for name, manifest in (self.fusions or {"edge-asd": self.embedder.manifest}).items():
-            detector = fitted(manifest, source)
-            fused = {"normal": detector.score(kept), "anomalous": detector.score(faulty)}
-            found[name] = (fused["normal"].scores, fused["anomalous"].scores)
+            detector = fitted(manifest, *source)
+            fused = [(detector.score(views), counts) for views, counts in (kept, faulty)]
+            found[name] = of_clips([(one.scores, counts) for one, counts in fused])
             if self.fusions is None:
                 for part, scorer in detector.scorers.items():
                     if isinstance(scorer, CentreScorer):
-                        parts = (fused["normal"].parts[part], fused["anomalous"].parts[part])
-                        found["its network alone"] = parts
+                        parts = [(one.parts[part], counts) for one, counts in fused]
+                        found["its network alone"] = of_clips(parts)
         return found
 
-    def _embed(self, kind: str, index: np.ndarray, gain_db: float) -> Views:
+    def _embed(self, kind: str, index: np.ndarray, gain_db: float) -> tuple[Views, np.ndarray]:
         clips = self.machine.normal if kind == "normal" else self.machine.anomalous
         views = []
         for number in index:
             key = (kind, int(number), gain_db)
             if key not in self._views:
-                _, view, _ = self.embedder.embed_clip(
+                _, self._views[key], _ = self.embedder.embed_clip(
                     clips[number] * np.float32(db_to_factor(gain_db))
                 )
-                # A clip is one window here, as the baselines see it: the first.
-                self._views[key] = view.take(np.asarray([0]))
             views.append(self._views[key])
-        return concatenate(views)
+        return concatenate(views), np.asarray([len(view) for view in views])
 
 
-def fitted(manifest: Manifest, source: Views) -> Detector:
+def of_clips(scored: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean scores of the windows of every clip, for normal and for anomalous clips."""
+    normal, anomalous = (
+        np.add.reduceat(scores, np.cumsum(counts) - counts) / counts for scores, counts in scored
+    )
+    return normal, anomalous
+
+
+def fitted(manifest: Manifest, source: Views, counts: np.ndarray) -> Detector:
     """A detector that learned these clips, standardised by cross-fitting over five folds."""
-    folds = np.arange(len(source)) * 5 // len(source)
+    folds = np.repeat(np.arange(len(counts)) * 5 // len(counts), counts)
     standards, _ = cross_fit(manifest, source, folds, [folds == fold for fold in range(5)], 0)
     return fit_detector(manifest, source, None, standards, np.random.default_rng(0))
 
 
+def with_log_mel(bundle: Bundle) -> Bundle:
+    """The bundle with a log-mel scorer, whose feature is then computed."""
+    manifest = bundle.manifest
+    if any(scorer.kind == "neighbours" for scorer in manifest.scorers):
+        return bundle
+    (log_mel,) = named_scorers("log_mel", manifest.networks[0].id)
+    scorers = (*manifest.scorers, log_mel)
+    return dataclasses.replace(bundle, manifest=manifest.model_copy(update={"scorers": scorers}))
+
+
 def fusions(manifest: Manifest) -> dict[str, Manifest]:
     """Other scorers and rules for the same network."""
-    network = next(s for s in manifest.scorers if s.kind == "centres")
-    log_mel = next(s for s in manifest.scorers if s.kind == "neighbours")
+    network_id = manifest.networks[0].id
+    centres, knn, ldn, log_mel = (
+        named_scorers(name, network_id)[0] for name in ("published", "knn", "ldn", "log_mel")
+    )
     chosen: dict[str, tuple[list[ScorerSpec], str]] = {
-        "network": ([network], "mean"),
+        "network, centres": ([centres], "mean"),
+        "network, nearest neighbour": ([knn], "mean"),
+        "network, local density": ([ldn], "mean"),
         "log-mel": ([log_mel], "mean"),
     }
     for rule in ("mean", "max"):
-        chosen[f"network, log-mel: {rule}"] = ([network, log_mel], rule)
-        for spread_db in (0.3, 0.5, 1.0, 2.0):
+        chosen[f"centres, log-mel: {rule}"] = ([centres, log_mel], rule)
+        for spread_db in (0.5, 1.0, 2.0):
             level = LevelScorer(id="level", spread_db=spread_db)
-            name = f"network, log-mel, level {spread_db:g} dB: {rule}"
-            chosen[name] = ([network, log_mel, level], rule)
-    chosen["network, level 0.5 dB: mean"] = ([network, LevelScorer(id="level")], "mean")
+            chosen[f"centres, level {spread_db:g} dB: {rule}"] = ([centres, level], rule)
+            name = f"centres, log-mel, level {spread_db:g} dB: {rule}"
+            chosen[name] = ([centres, log_mel, level], rule)
+    chosen["local density, level 0.5 dB: mean"] = ([ldn, LevelScorer(id="level")], "mean")
     return {
         name: manifest.model_copy(update={"scorers": tuple(scorers), "fusion": rule})
         for name, (scorers, rule) in chosen.items()
@@ -279,6 +301,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="Also write every split's AUC here.")
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.bundle)
+    if arguments.fusions:
+        bundle = with_log_mel(bundle)
     embedder = WindowEmbedder(open_networks(bundle))
     rate = bundle.manifest.sample_rate
     root = arguments.recordings
