@@ -1,7 +1,7 @@
 """What flows between the stages: frozen records, positions as sample indices.
 
-Arrays in records are read-only by agreement; whoever needs to change one copies it. Wall time
-(``captured_at``) is carried along for the edge and never used to measure a duration.
+Arrays in records are read-only by agreement; whoever needs to change one copies it. ``captured_at``
+and the times of alerts are steady seconds (`edge_asd.steady`); they become wall time in messages.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Block:
     start: int
     """Stream index of the first sample, at the source's rate; a jump is lost audio."""
     captured_at: float
-    """Wall time of the first sample, seconds since 1970 UTC."""
+    """Steady time of the first sample, seconds since 1970."""
     overflowed: bool = False
     """The driver lost audio just before this block."""
 
@@ -71,7 +71,7 @@ class Window:
     run: int
     """Number of the contiguous stretch of audio it belongs to; windows of one run share frames."""
     captured_at: float
-    """Wall time of the first sample, seconds since 1970 UTC."""
+    """Steady time of the first sample, seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +83,7 @@ class Scored:
     end: int
     """Stream index after the window's last sample."""
     captured_at: float
-    """Wall time of the window's first sample, seconds since 1970 UTC."""
+    """Steady time of the window's first sample, seconds since 1970."""
     score: float
     """Fused, standardised; higher is more anomalous."""
     level_dbfs: float
@@ -103,7 +103,7 @@ class Transition:
     at_s: float
     """Stream time, seconds."""
     captured_at: float
-    """Wall time of that moment, seconds since 1970 UTC."""
+    """Steady time of that moment, seconds since 1970."""
     reason: str = ""
 
 
@@ -122,7 +122,7 @@ class Event:
     percentile: float
     """Share of held-out normal scores below the score, 0 to 100."""
     started_at: float
-    """Wall time, seconds since 1970 UTC."""
+    """Steady time, seconds since 1970."""
     updated_at: float
     duration_s: float
     """Stream time since the alert began."""
@@ -132,3 +132,21 @@ class Event:
     level_dbfs: float
     ended_at: float | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MicrophoneNotice:
+    """The machine cannot be heard, or can be heard again; apart from what the machine does."""
+
+    id: str
+    """UUIDv7; the same from new to end."""
+    type: EventType
+    fault: str
+    """What is wrong: ``no_audio``, or a flaw of the signal such as ``digital_zero``."""
+    reason: str
+    """The same for people, with what to look at."""
+    started_at: float
+    """Steady time, seconds since 1970."""
+    updated_at: float
+    duration_s: float
+    ended_at: float | None = None
