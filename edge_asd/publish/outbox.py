@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from edge_asd.database import Database, restamp
 from edge_asd.errors import ConfigError
-from edge_asd.publish.database import Database, restamp
 
 logger = logging.getLogger(__name__)
 

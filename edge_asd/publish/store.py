@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_asd.clock import rfc3339
+from edge_asd.database import Database, has_table, restamp
 from edge_asd.errors import StorageError
-from edge_asd.publish.database import Database, restamp
 from edge_asd.publish.messages import EventMessage
 from edge_asd.publish.outbox import Dropped, Message, Outbox, RowClass
+from edge_asd.publish.tables import SCHEMA
 from edge_asd.records import EventType
 
 FILE_NAME = "events.db"
@@ -67,7 +68,7 @@ class EventStore:
         self._clock = clock
         self._keep_s = keep_s
         self._keep_events = keep_events
-        self._database = Database(directory / FILE_NAME, clock=clock, read_only=read_only)
+        self._database = Database(directory / FILE_NAME, SCHEMA, clock=clock, read_only=read_only)
         self.outbox = Outbox(self._database, max_bytes=max_bytes, max_age_s=max_age_s, clock=clock)
         self._prune_at = clock()
 
@@ -124,9 +125,8 @@ class EventStore:
         bounds = ("" if since is None else rfc3339(since), -1 if limit is None else limit)
 
         def select(connection: sqlite3.Connection) -> list[tuple[str]]:
-            # A command may look in between the daemon's creating the file and the tables.
-            exists = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'")
-            return connection.execute(query, bounds).fetchall() if exists.fetchone() else []
+            exists = has_table(connection, "events")
+            return connection.execute(query, bounds).fetchall() if exists else []
 
         return [self._parsed(payload) for (payload,) in self._database.read(select)]
 

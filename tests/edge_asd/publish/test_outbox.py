@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from publish_samples import WALL_S
 
+from edge_asd.database import Database
 from edge_asd.errors import ConfigError
-from edge_asd.publish.database import Database
 from edge_asd.publish.outbox import DropReason, Message, Outbox, RowClass, Stats
+from edge_asd.publish.tables import SCHEMA
 
 DAY_S = 86400.0
 
@@ -30,7 +31,9 @@ class Wall:
 
 def make(directory, wall=None, **bounds):
     clock = wall or Wall()
-    return Outbox(Database(Path(directory) / "events.db", clock=clock), clock=clock, **bounds)
+    return Outbox(
+        Database(Path(directory) / "events.db", SCHEMA, clock=clock), clock=clock, **bounds
+    )
 
 
 def row(row_class, size=10, topic="t", seq=0):

@@ -17,8 +17,8 @@ from publish_samples import WALL_S, message, record
 import edge_asd
 from edge_asd.clock import rfc3339
 from edge_asd.errors import StorageError
-from edge_asd.publish.database import SCHEMA_VERSION
 from edge_asd.publish.store import EventStore
+from edge_asd.publish.tables import SCHEMA
 
 DAY_S = 86400.0
 
@@ -113,7 +113,7 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path):
     EventStore(tmp_path).close()
     path = tmp_path / "events.db"
     connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
     connection.close()
     with pytest.raises(StorageError, match="newer edge-asd"):
         EventStore(tmp_path)
@@ -228,3 +228,65 @@ def test_who_looks_before_the_tables_are_made_sees_no_events(tmp_path):
     store = EventStore(tmp_path, read_only=True)
     assert store.events() == []
     store.close()
+
+
+VERSION_1 = """
+CREATE TABLE monitors (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, open_event TEXT);
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, monitor TEXT NOT NULL REFERENCES monitors (name),
+    seq INTEGER NOT NULL, updated_at TEXT NOT NULL, recorded_at REAL NOT NULL,
+    payload TEXT NOT NULL, UNIQUE (monitor, seq));
+CREATE INDEX events_updated ON events (updated_at);
+CREATE INDEX events_recorded ON events (recorded_at);
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, payload BLOB NOT NULL,
+    retain INTEGER NOT NULL CHECK (retain IN (0, 1)),
+    class TEXT NOT NULL CHECK (class IN ('event_new', 'event_update', 'event_end', 'report')),
+    monitor TEXT NOT NULL, seq INTEGER NOT NULL, created_at REAL NOT NULL, bytes INTEGER NOT NULL);
+CREATE INDEX outbox_class ON outbox (class, id, bytes, created_at);
+PRAGMA user_version = 1;
+"""
+
+
+def tables(path):
+    """What is in a file, column by column."""
+    connection = sqlite3.connect(path)
+    names = [n for (n,) in connection.execute("SELECT name FROM sqlite_master ORDER BY name")]
+    columns = {name: connection.execute(f"PRAGMA table_info({name})").fetchall() for name in names}
+    connection.close()
+    return columns
+
+
+def version_1(folder):
+    """The file that the first release left behind: an alert is open and waits for the broker."""
+    connection = sqlite3.connect(folder / "events.db")
+    connection.executescript(VERSION_1)
+    payload = message().model_copy(update={"seq": 7}).to_json()
+    row = ("pump-1", 7, rfc3339(WALL_S + 12.5), WALL_S, payload.decode())
+    with connection:
+        connection.execute("INSERT INTO monitors VALUES ('pump-1', 7, ?)", (payload.decode(),))
+        connection.execute(
+            "INSERT INTO events (monitor, seq, updated_at, recorded_at, payload)"
+            " VALUES (?, ?, ?, ?, ?)",
+            row,
+        )
+        connection.execute(
+            "INSERT INTO outbox (topic, payload, retain, class, monitor, seq, created_at, bytes)"
+            " VALUES ('t', ?, 0, 'event_new', 'pump-1', 7, ?, 1)",
+            (payload, WALL_S),
+        )
+    connection.close()
+
+
+def test_a_file_of_the_first_release_goes_on_with_everything_in_it(tmp_path):
+    version_1(tmp_path)
+    assert [e.seq for e in EventStore(tmp_path, read_only=True).events()] == [7]
+    store = EventStore(tmp_path, clock=lambda: WALL_S)
+    assert store.moved_aside is None
+    assert store.open_event("pump-1").seq == 7
+    assert recorded(store, "update").message.seq == 8
+    assert [row.message.seq for row in store.outbox.head(5)] == [7, 8]
+    store.close()
+    (tmp_path / "new").mkdir()
+    EventStore(tmp_path / "new").close()
+    assert tables(tmp_path / "events.db") == tables(tmp_path / "new" / "events.db")

@@ -1,8 +1,9 @@
-"""One SQLite file that survives SIGKILL and power loss, and says so when it cannot.
+"""SQLite files that survive SIGKILL and power loss, and say so when they cannot.
 
 WAL with ``synchronous=FULL``: a committed transaction is on the disk. Transactions are explicit
 (``isolation_level=None`` switches off Python's own). One connection serves all threads of the
-process behind one lock; other processes may read the file at the same time.
+process behind one lock; other processes may read the file at the same time. What is in a file is
+its `Schema`; a file of an older version is brought up to date when it is opened for writing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,42 +25,32 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Action = Callable[[sqlite3.Connection], T]
 
-SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 5.0
 KEEP_CORRUPT_FILES = 3
 
-_SCHEMA = (
-    """CREATE TABLE monitors (
-        name TEXT PRIMARY KEY,
-        seq INTEGER NOT NULL,
-        open_event TEXT
-    )""",
-    """CREATE TABLE events (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        monitor TEXT NOT NULL REFERENCES monitors (name),
-        seq INTEGER NOT NULL,
-        updated_at TEXT NOT NULL,
-        recorded_at REAL NOT NULL,
-        payload TEXT NOT NULL,
-        UNIQUE (monitor, seq)
-    )""",
-    "CREATE INDEX events_updated ON events (updated_at)",
-    "CREATE INDEX events_recorded ON events (recorded_at)",
-    """CREATE TABLE outbox (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        topic TEXT NOT NULL,
-        payload BLOB NOT NULL,
-        retain INTEGER NOT NULL CHECK (retain IN (0, 1)),
-        class TEXT NOT NULL
-            CHECK (class IN ('event_new', 'event_update', 'event_end', 'report')),
-        monitor TEXT NOT NULL,
-        seq INTEGER NOT NULL,
-        created_at REAL NOT NULL,
-        bytes INTEGER NOT NULL
-    )""",
-    # Covers the sums and the overflow order, so that neither reads a payload.
-    "CREATE INDEX outbox_class ON outbox (class, id, bytes, created_at)",
-)
+
+def _nothing(connection: sqlite3.Connection, now_s: float) -> None:
+    """A new file starts empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What is in a file, and how the file of an older version becomes that."""
+
+    version: int
+    """Counts up from 1 with every change."""
+    statements: tuple[str, ...]
+    """Make the tables of a new file, as of this version."""
+    holds: str
+    """What is lost with a damaged file, for the log: ``unsent messages``."""
+    migrations: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Statements that bring a file from version n, the key, to n + 1; every older one has some."""
+    seed: Callable[[sqlite3.Connection, float], None] = _nothing
+    """Fills a new file, given the wall time; part of the transaction that makes the tables."""
+
+    def __post_init__(self) -> None:
+        if set(self.migrations) != set(range(1, self.version)):
+            raise ValueError(f"version {self.version} has migrations of {sorted(self.migrations)}")
 
 
 class _CorruptError(Exception):
@@ -73,6 +65,7 @@ class Database:
 
     Args:
         path: The file; its folder must exist.
+        schema: What is in it.
         clock: Wall time, seconds since 1970 UTC.
         read_only: Look only: never creates, repairs or moves anything.
 
@@ -81,9 +74,15 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, *, clock: Callable[[], float] = time.time, read_only: bool = False
+        self,
+        path: Path,
+        schema: Schema,
+        *,
+        clock: Callable[[], float] = time.time,
+        read_only: bool = False,
     ) -> None:
         self.path = path
+        self.schema = schema
         self.moved_aside: Path | None = None
         """Where a damaged file went during this run."""
         self._clock = clock
@@ -185,33 +184,51 @@ class Database:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
+        if version > self.schema.version:
             raise StorageError(
                 f"{self.path}: schema {version} was written by a newer edge-asd, this one knows "
-                f"{SCHEMA_VERSION}: upgrade edge-asd, or move the file away to start afresh"
+                f"{self.schema.version}: upgrade edge-asd, or move the file away to start afresh"
             )
         if self._read_only:
             return
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA journal_size_limit = 4194304")
         if version == 0:
             self._create(connection)
-            return
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise _CorruptError(verdict)
+        else:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise _CorruptError(verdict)
+            self._migrate(connection, version)
+        # Not before: a migration may have to rebuild a table that others refer to.
+        connection.execute("PRAGMA foreign_keys = ON")
 
     def _create(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA:
+        for statement in self.schema.statements:
             connection.execute(statement)
-        # Ids must not start over after a damaged file was replaced: an acknowledgement that is
-        # still under way for an old row would delete a new one.
-        base = max(1, int(self._clock() * 1e6))
-        connection.execute("INSERT INTO sqlite_sequence VALUES ('outbox', ?)", (base,))
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self.schema.seed(connection, self._clock())
+        self._finish(connection)
+
+    def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
+        """Bring an older file up to date, all of it or, whatever dies in between, nothing."""
+        if version == self.schema.version:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        for older in range(version, self.schema.version):
+            for statement in self.schema.migrations[older]:
+                connection.execute(statement)
+        self._finish(connection)
+        logger.info(
+            "database brought up to date path=%s from=%d to=%d",
+            self.path,
+            version,
+            self.schema.version,
+        )
+
+    def _finish(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA user_version = {self.schema.version}")
         connection.execute("COMMIT")
 
     def _move_aside(self, why: str) -> None:
@@ -234,8 +251,9 @@ class Database:
             ) from error
         self.moved_aside = target
         logger.error(
-            "database damaged, unsent messages in it are lost; moved aside and started afresh "
+            "database damaged, %s in it are lost; moved aside and started afresh "
             "path=%s moved_to=%s error=%s",
+            self.schema.holds,
             self.path,
             target,
             why,
@@ -258,8 +276,15 @@ _REMEDIES = (
     ("locked", "another process holds it: stop the other edge-asd"),
     ("readonly", "make it writable for the user that runs edge-asd"),
     ("unable to open", "check that its folder exists and belongs to the user that runs edge-asd"),
+    ("no such", "an older edge-asd wrote it: start the daemon once, which brings it up to date"),
     ("disk I/O error", "check the disk, for example with smartctl and in the kernel's log"),
 )
+
+
+def has_table(connection: sqlite3.Connection, table: str) -> bool:
+    """Whether the tables are there: a reader may look in before the daemon has made them."""
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return connection.execute(query, (table,)).fetchone() is not None
 
 
 def restamp(connection: sqlite3.Connection, table: str, column: str, now_s: float) -> None:
