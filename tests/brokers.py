@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import random
 import shutil
 import signal
 import socket
@@ -18,9 +19,11 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 BINARY = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+PATIENCE_S = 60.0
+"""How long a test waits for what takes a second: the machine may be slow and busy."""
 
 
-def eventually(condition, timeout_s=10.0, what="the condition"):
+def eventually(condition, timeout_s=PATIENCE_S, what="the condition"):
     """Wait until ``condition()`` is truthy and return it."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
@@ -31,9 +34,17 @@ def eventually(condition, timeout_s=10.0, what="the condition"):
 
 
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A port that nobody listens on, and that no connection is given as its own.
+
+    Below the range of ports for outgoing connections: a client that tries again and again to reach
+    a broker that is down would sooner or later be given that very port, and reach itself.
+    """
+    while True:
+        port = random.SystemRandom().randrange(12_000, 32_000)
+        with socket.socket() as sock, suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 class Mosquitto:
@@ -110,18 +121,19 @@ class Subscriber:
 
     def __init__(self, port, topics="edge-asd/#", username=None, password=None) -> None:
         self.messages = []  # (topic, payload, retained)
-        subscribed = threading.Event()
+        subscribed, self._settled = threading.Event(), threading.Event()
+        self._marker = f"marker/{os.getpid()}/{id(self)}"
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         if username:
             self._client.username_pw_set(username, password)
-        self._client.on_connect = lambda client, *_: client.subscribe(topics, qos=1)
-        self._client.on_subscribe = lambda *_: subscribed.set()
-        self._client.on_message = lambda _c, _u, m: self.messages.append(
-            (m.topic, m.payload, m.retain)
+        self._client.on_connect = lambda client, *_: client.subscribe(
+            [(topics, 1), (self._marker, 1)]
         )
+        self._client.on_subscribe = lambda *_: subscribed.set()
+        self._client.on_message = lambda _client, _user, message: self._take(message)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        assert subscribed.wait(5), "not subscribed"
+        assert subscribed.wait(PATIENCE_S), "not subscribed"
 
     def __enter__(self):
         return self
@@ -129,6 +141,17 @@ class Subscriber:
     def __exit__(self, *_):
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _take(self, message):
+        if message.topic == self._marker:
+            self._settled.set()
+        else:
+            self.messages.append((message.topic, message.payload, message.retain))
+
+    def settle(self):
+        """Wait for everything that the broker held ready: what we send now comes behind it."""
+        self._client.publish(self._marker, b"", qos=1)
+        assert self._settled.wait(PATIENCE_S), "the broker does not answer"
 
     def of(self, topic):
         """Payloads of one topic."""
@@ -200,7 +223,7 @@ def _forward(source, sink, gate):
         source.settimeout(None)
         while data := source.recv(65536):
             if gate is not None:
-                gate.wait(30)
+                gate.wait()
             sink.sendall(data)
     _cut(source)
     _cut(sink)

@@ -12,6 +12,7 @@ import click
 
 from edge_asd import __version__
 from edge_asd.errors import EdgeAsdError
+from edge_asd.interrupts import INTERRUPTED, raise_again
 
 _COMMANDS = {
     "run": "Listen, score, decide and publish until stopped.",
@@ -24,7 +25,6 @@ _COMMANDS = {
     "events": "List the steps of every alert.",
     "bundle": "Look into bundles.",
 }
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 class _Commands(click.Group):
@@ -37,6 +37,7 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command = importlib.import_module(f"edge_asd.cli.{cmd_name}").command
+        raise_again()  # it may open what must be closed
         return _unwrapped(command) if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -83,7 +84,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         result = _unwrapped(cli).main(args=arguments, prog_name="edge-asd", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        return _INTERRUPTED
+        return INTERRUPTED
     except click.ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2 and later: the help itself
             error.show()

@@ -62,13 +62,13 @@ def test_once_leaves_only_when_the_outbox_is_empty(plant, mosquitto, tmp_path):
     state = plant.state(tmp_path)
     with DaemonProcess(state, "--config", config, "--once") as daemon:
         daemon.logged("type=end")
-        time.sleep(1.5)
+        daemon.until(lambda: daemon.metric("outbox_messages") >= 2)
+        daemon.until(lambda: daemon.checks()["mqtt"]["status"] == "warning")
+        time.sleep(1.5)  # three looks at whether it is done
         assert daemon.process.poll() is None, "left with events in the outbox"
-        assert daemon.checks()["mqtt"]["status"] == "warning"
-        assert daemon.metric("outbox_messages") >= 2
         mosquitto.start()
         with Subscriber(mosquitto.port) as subscriber:
-            assert daemon.wait(60) == 0, daemon.log
+            assert daemon.wait() == 0, daemon.log
             eventually(lambda: len(events_of(subscriber)) >= 2)
             assert [s["type"] for s in events_of(subscriber)][:1] == ["new"]
     assert events_of(subscriber) == lines(cli("events", "--json", "--state-dir", state))
@@ -76,22 +76,25 @@ def test_once_leaves_only_when_the_outbox_is_empty(plant, mosquitto, tmp_path):
 
 def test_a_broker_that_restarts_in_the_middle_loses_nothing(plant, mosquitto, tmp_path):
     mosquitto.start()
-    config = plant.config(
-        tmp_path, f"{FAULT}&speed=8&onset=16&clear=40&seconds=60", mqtt={"url": mosquitto.url}
-    )
+    machine = plant.player(tmp_path)
+    config = plant.config(tmp_path, machine.source, mqtt={"url": mosquitto.url})
     state = plant.state(tmp_path)
     with DaemonProcess(state, "--config", config, "--once") as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         daemon.until(lambda: daemon.metric("mqtt_connected") == 1)
         mosquitto.kill()
+        machine.play("faulty")
         daemon.logged("type=new")
-        assert daemon.checks()["mqtt"]["status"] == "warning"
+        daemon.until(lambda: daemon.checks()["mqtt"]["status"] == "warning")
         mosquitto.start()
         with Subscriber(mosquitto.port) as subscriber:
-            assert daemon.wait(60) == 0, daemon.log
+            machine.play("normal")
+            daemon.logged("type=end")
+            eventually(lambda: stored_events(state)[-1]["type"] == "end")
             stored = stored_events(state)
             eventually(lambda: len(events_of(subscriber)) >= len(stored))
             delivered = {step["seq"]: step for step in events_of(subscriber)}
+            assert daemon.stop()[0] == 0, daemon.log
     assert [delivered[seq] for seq in sorted(delivered)] == stored
     assert stored[0]["type"] == "new"
     assert stored[-1]["type"] == "end"
@@ -128,23 +131,31 @@ def test_a_late_subscriber_sees_states_but_no_event(plant, mosquitto, tmp_path):
     with DaemonProcess(state, "--config", config) as daemon:
         daemon.logged("type=new")
         base = "edge-asd/hall"
-        daemon.until(lambda: retained(mosquitto.port).get(f"{base}/pump/alarm") == b"ON")
-        seen = retained(mosquitto.port)
-        assert set(seen) == {
-            *(f"{base}/{leaf}" for leaf in ("status", "info", "health")),
-            *(f"{base}/pump/{leaf}" for leaf in ("state", "alarm")),
-        }
+        leaves = ("status", "info", "health", "pump/state", "pump/alarm")
+
+        def complete():
+            seen = retained(mosquitto.port)
+            if seen.keys() < {f"{base}/{leaf}" for leaf in leaves}:
+                return None
+            alert = json.loads(seen[f"{base}/pump/state"])["state"] in ("warning", "alarm")
+            return seen if alert and seen[f"{base}/pump/alarm"] == b"ON" else None
+
+        seen = daemon.until(complete, what="every state")
+        assert seen.keys() == {f"{base}/{leaf}" for leaf in leaves}
         assert seen[f"{base}/status"] == b"online"
         shown = json.loads(seen[f"{base}/pump/state"])
-        assert shown["state"] in ("warning", "alarm")
         assert shown["event_id"] == stored_events(state)[0]["id"]
         assert shown["model"]["name"] == "tiny"
         info = json.loads(seen[f"{base}/info"])
         assert [row["name"] for row in info["monitors"]] == ["pump"]
-        health = json.loads(seen[f"{base}/health"])
-        assert health["checks"]["capture/pump"]["status"] == "healthy"
+
+        def capture_health():
+            health = json.loads(retained(mosquitto.port)[f"{base}/health"])
+            return health["checks"].get("capture/pump", {}).get("status")
+
+        daemon.until(lambda: capture_health() == "healthy", what="a healthy microphone")
         daemon.kill()
         # The broker holds the will back for a while, in case the daemon returns at once.
         eventually(
-            lambda: retained(mosquitto.port)[f"{base}/status"] == b"offline", 30, "the last will"
+            lambda: retained(mosquitto.port)[f"{base}/status"] == b"offline", what="the last will"
         )

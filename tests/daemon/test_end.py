@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import time
 
 import pytest
 from brokers import SmallBroker, Subscriber, eventually
@@ -30,7 +29,9 @@ def test_a_signal_drains_and_says_offline(plant, mosquitto, tmp_path, number):
         assert code == 0, daemon.log
         assert seconds < 5.0
         assert "Traceback" not in daemon.log
-        assert retained(mosquitto.port)["edge-asd/hall/status"] == b"offline"
+        offline = "edge-asd/hall/status", b"offline", True
+        with Subscriber(mosquitto.port, offline[0]) as late:
+            eventually(lambda: offline in late.messages, what="goodbye")
         stored = stored_events(state)
         eventually(lambda: len(subscriber.of(EVENT)) >= len(stored), what="delivery")
         assert [json.loads(payload) for payload in subscriber.of(EVENT)] == stored
@@ -67,7 +68,6 @@ def test_a_second_signal_is_harmless(plant, tmp_path):
     with DaemonProcess(plant.state(tmp_path), "--config", config) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         daemon.process.send_signal(signal.SIGTERM)
-        time.sleep(0.05)
         code, seconds = daemon.stop()
         assert (code, seconds < 5.0) == (0, True), daemon.log
 

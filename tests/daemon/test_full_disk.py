@@ -7,7 +7,8 @@ import shutil
 import subprocess
 
 import pytest
-from support.processes import FAULT, PUMP, DaemonProcess, stored_events
+from brokers import PATIENCE_S
+from support.processes import PUMP, DaemonProcess, stored_events
 
 
 @pytest.fixture
@@ -44,10 +45,12 @@ def state(plant, small_disk):
 def test_an_event_decided_on_a_full_disk_is_recorded_once_there_is_space(
     plant, small_disk, state, tmp_path
 ):
-    config = plant.config(tmp_path, f"{FAULT}&speed=8&onset=24")
-    with DaemonProcess(state, "--config", config, logs=tmp_path) as daemon:
+    machine = plant.player(tmp_path)
+    config = plant.config(tmp_path, machine.source)
+    with DaemonProcess(state, "--config", config, "--once", logs=tmp_path) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         fill(small_disk)
+        machine.play("faulty")
         daemon.logged("type=new")
         daemon.until(lambda: daemon.checks()["events"]["status"] == "critical")
         assert daemon.get("/healthz")[0] == 503
@@ -67,10 +70,12 @@ def test_an_event_decided_on_a_full_disk_is_recorded_once_there_is_space(
 def test_a_disk_that_stays_full_ends_cleanly_and_the_event_is_in_the_log(
     plant, small_disk, state, tmp_path
 ):
-    config = plant.config(tmp_path, f"{FAULT}&speed=8&onset=16")
-    with DaemonProcess(state, "--config", config, logs=tmp_path) as daemon:
+    machine = plant.player(tmp_path)
+    config = plant.config(tmp_path, machine.source)
+    with DaemonProcess(state, "--config", config, "--once", logs=tmp_path) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         fill(small_disk)
+        machine.play("faulty")
         daemon.logged("type=new")
         code, seconds = daemon.stop()
         assert (code, seconds < 5.0) == (0, True), daemon.log
@@ -87,7 +92,7 @@ def test_a_baselining_that_fills_the_disk_fails_alone(plant, small_disk, tmp_pat
     )
     with DaemonProcess(small_disk / "state", "--config", config, logs=tmp_path) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "baselining")
-        daemon.until(lambda: daemon.state_of("pump") == "unknown", 40)
+        daemon.until(lambda: daemon.state_of("pump") == "unknown", 2 * PATIENCE_S)
         assert "free space" in daemon.status()["pump"]["reason"]
         assert daemon.checks()["enrolment/pump"]["status"] == "critical"
         assert daemon.process.poll() is None

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from brokers import Subscriber, eventually
+from brokers import PATIENCE_S, Subscriber, eventually
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_asd.capture import open_source
@@ -28,10 +28,11 @@ from edge_asd.cli import main
 from edge_asd.control import ask_daemon
 from edge_asd.publish.store import EventStore
 from edge_asd.state_dir import socket_path
+from support.player import RATE, Player
+from support.stopwatch import Stopwatch
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "edge_asd")
-RATE = 16_000
 PUMP = "sim:pump?seed=1&rate=16000"
 FAULT = f"{PUMP}&fault=bearing_outer&ramp=1"
 QUICK = {"above_s": 2, "within_s": 4, "clear_s": 3, "cooldown_s": 0, "update_s": 4}
@@ -43,7 +44,7 @@ def environment(**changes):
     return kept | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | changes
 
 
-def cli(*arguments, timeout_s=60.0, **changes):
+def cli(*arguments, timeout_s=2 * PATIENCE_S, **changes):
     """Run ``edge-asd`` to its end."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
@@ -54,6 +55,17 @@ def cli(*arguments, timeout_s=60.0, **changes):
         timeout=timeout_s,
         check=False,
     )
+
+
+@contextlib.contextmanager
+def background(*arguments, **settings):
+    """``edge-asd`` as a process that does not outlive its test."""
+    command = [*COMMAND, *map(str, arguments)]
+    with subprocess.Popen(command, env=environment(), **settings) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # does nothing to one that has ended
 
 
 @contextlib.contextmanager
@@ -132,7 +144,7 @@ class DaemonProcess:
     def log(self):
         return self.log_path.read_text(errors="replace")
 
-    def until(self, condition, timeout_s=20.0, what="the condition"):
+    def until(self, condition, timeout_s=PATIENCE_S, what="the condition"):
         """Wait, but not for a daemon that is gone."""
 
         def checked():
@@ -146,7 +158,7 @@ class DaemonProcess:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log[-4000:]}") from None
 
-    def logged(self, pattern, timeout_s=20.0):
+    def logged(self, pattern, timeout_s=PATIENCE_S):
         return self.until(lambda: re.search(pattern, self.log), timeout_s, f"log {pattern!r}")
 
     @property
@@ -156,7 +168,8 @@ class DaemonProcess:
     def get(self, path):
         """Status and text of an HTTP answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            address = f"http://127.0.0.1:{self.port}{path}"
+            with urllib.request.urlopen(address, timeout=PATIENCE_S) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -183,7 +196,7 @@ class DaemonProcess:
     def reason_of(self, monitor):
         return self.status().get(monitor, {}).get("reason", "")
 
-    def wait(self, timeout_s=30.0):
+    def wait(self, timeout_s=2 * PATIENCE_S):
         """Exit code, once it leaves by itself."""
         try:
             return self.process.wait(timeout_s)
@@ -191,11 +204,11 @@ class DaemonProcess:
             raise AssertionError(f"does not end\n{self.log[-4000:]}") from None
 
     def stop(self, number=signal.SIGTERM):
-        """Exit code and seconds from the signal to the end."""
-        began = time.monotonic()
-        self.process.send_signal(number)
-        code = self.wait(15.0)
-        return code, time.monotonic() - began
+        """Exit code, and seconds from the signal to the end that are the daemon's own."""
+        with Stopwatch(self.process.pid) as watch:
+            self.process.send_signal(number)
+            code = self.wait()
+        return code, watch.own_s
 
     def kill(self):
         self.process.kill()
@@ -225,7 +238,7 @@ def render(uri):
 def retained(port, **login):
     """What a subscriber that comes late is given, by topic."""
     with Subscriber(port, **login) as late:
-        time.sleep(0.3)
+        late.settle()
         return {topic: payload for topic, payload, flag in late.messages if flag}
 
 
@@ -245,6 +258,12 @@ class Machine:
     def state(self, tmp_path, name="state"):
         """A state directory of one's own in which monitor ``pump`` is enrolled."""
         return Path(shutil.copytree(self.enrolled, tmp_path / name))
+
+    def player(self, tmp_path, **sounds):
+        """A machine that is normal until it is told to be ``faulty``, or one of ``sounds``."""
+        normal, _ = soundfile.read(self.normal, dtype="float32")
+        faulty, _ = soundfile.read(self.faulty, dtype="float32", start=12 * RATE)
+        return Player(tmp_path / "player", normal=normal, faulty=faulty, **sounds)
 
     def config(self, tmp_path, source, *, name="config.yaml", monitor=None, **fields):
         """An operator's file with one quick monitor called ``pump``."""

@@ -8,16 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 import soundfile
+from brokers import PATIENCE_S, eventually
 from support.processes import (
     COMMAND,
     PUMP,
     RATE,
     assert_refused,
+    background,
     cli,
     environment,
     lines,
@@ -323,18 +324,15 @@ def test_an_event_file_that_cannot_be_opened_is_refused(plant, tmp_path):
     assert_refused(result, 69, "events.jsonl", "folder exists")
 
 
-@pytest.mark.parametrize("after_s", [0.1, 1.5])
-def test_ctrl_c_during_enrolment_leaves_no_half_profile(plant, tmp_path, after_s):
+def test_ctrl_c_during_enrolment_leaves_no_half_profile(plant, tmp_path):
     state = tmp_path / "state"
-    arguments = [*COMMAND, "enrol", "--monitor", "pump", "--source", f"{PUMP}&speed=20"]
-    arguments += ["--seconds", "600", "--bundle", plant.bundle, "--state-dir", state]
-    process = subprocess.Popen(
-        list(map(str, arguments)), env=environment(), stderr=subprocess.PIPE, text=True
-    )
-    # Python itself needs a moment before it can be interrupted cleanly.
-    time.sleep(0.4 + after_s)
-    process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=20)[1]
+    arguments = ["enrol", "--monitor", "pump", "--source", f"{PUMP}&speed=20", "--seconds", 600]
+    arguments += ["--bundle", plant.bundle, "--state-dir", state]
+    with background(*arguments, stderr=subprocess.PIPE, text=True) as process:
+        recording = state / "profiles" / "pump" / "recording"
+        eventually(lambda: recording.exists() or process.poll() is not None, what="a recording")
+        process.send_signal(signal.SIGINT)  # it goes on for half a minute at least
+        said = process.communicate(timeout=PATIENCE_S)[1]
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert not (state / "profiles" / "pump" / "profile.json").exists()
@@ -344,16 +342,11 @@ def test_ctrl_c_during_enrolment_leaves_no_half_profile(plant, tmp_path, after_s
 
 def test_a_reader_that_leaves_early_is_no_error(plant):
     many = [plant.faulty] * 3
-    arguments = [*COMMAND, "score", "--monitor", "pump", "--state-dir", plant.enrolled, *many]
-    process = subprocess.Popen(
-        [*map(str, arguments), "--windows", "--json"],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    process.stdout.readline()
-    process.stdout.close()
-    said = process.stderr.read().decode()
-    process.stderr.close()
-    assert process.wait(30) == 0, said
+    arguments = ["score", "--monitor", "pump", "--state-dir", plant.enrolled, *many]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with background(*arguments, "--windows", "--json", **streams) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read().decode()
+        assert process.wait(PATIENCE_S) == 0, said
     assert said == ""
