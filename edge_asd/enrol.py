@@ -1,14 +1,15 @@
-"""Normal audio to a profile: gain, idle rule, references, calibration.
+"""Normal audio to a profile: gain, idle rule, signal rule, references, calibration.
 
-Two passes over the audio. The first measures it slot by slot: when the machine ran, and how loud,
-which gives the idle rule and the fixed gain. The second embeds the windows in which it ran, scores
-each against references learned without its neighbourhood (cross-fitting), and calibrates on those.
+Two passes over the audio. The first measures it: what the microphone sounds like, and slot by slot
+when the machine ran, and how loud, which gives the idle rule and the fixed gain. The second embeds
+the windows in which it ran and the microphone heard it, scores each against references learned
+without its neighbourhood (cross-fitting), and calibrates on those.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from edge_asd.records import Block
 from edge_asd.score import Views, calibrate, cross_fit, fit_detector
 from edge_asd.score.calibrate import BLOCK_S, Persistence
 from edge_asd.score.views import concatenate
+from edge_asd.signal_health import SignalLearner, SignalRule, SignalWatch, numbers
 from edge_asd.window import Windower
 
 MIN_AUDIO_S = 60.0
@@ -50,6 +52,8 @@ class EnrolRequest:
     persistence: Persistence
     false_alarms_per_week: float
     settle_s: float
+    microphone: str = ""
+    """Identity of the microphone, where the source has one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +64,13 @@ class _Measured:
     spans: list[tuple[int, int]]
     """(run, first sample) of every slot, at the bundle's rate."""
     heard_s: float
+    signal: SignalLearner
+
+    def ungated(self, slot_s: float) -> _Measured:
+        """Slots that a noise gate mutes, again and again, are pauses and not dead."""
+        if self.signal.hold_s < slot_s:
+            return self
+        return replace(self, slots=[replace(slot, dead=False) for slot in self.slots])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,11 +82,23 @@ class _Embedded:
     runs: NDArray[np.int64]
 
 
-def mono_blocks(source: AudioSource, rate: int, channel: int) -> Iterator[Block]:
-    """One channel of a finite source at the bundle's rate, to its last sample."""
+def mono_blocks(
+    source: AudioSource, rate: int, channel: int, listen: Callable[[Block], None]
+) -> Iterator[Block]:
+    """One channel of a finite source at the bundle's rate, to its last sample.
+
+    Args:
+        source: Where from.
+        rate: Hertz.
+        channel: From 0.
+        listen: Called with every block of the source before what became of it.
+    """
     resampler = Resampler(source.sample_rate, rate, channel)
     for block in source.blocks():
-        yield from resampler.push(block)
+        # One value that is not a number would spread in the filter; its window is left out anyhow.
+        mono = resampler.push(replace(block, samples=numbers(block.samples)))
+        listen(block)
+        yield from mono
     yield from resampler.flush()
 
 
@@ -101,12 +124,13 @@ def enrol(
     """
     manifest = networks.bundle.manifest
     progress(0.0, "measuring")
-    measured = _measure(open_audio, manifest, request.channel)
     slot_s = manifest.hop_samples / manifest.sample_rate
+    measured = _measure(open_audio, manifest, request.channel).ungated(slot_s)
     levels = np.asarray([slot.level_dbfs for slot in measured.slots])
     dead = np.asarray([slot.dead for slot in measured.slots])
     _require_running(float((~dead).sum()) * slot_s, measured.heard_s, request.monitor)
     idle_rule, off = learn_idle_rule(measured.slots, slot_s)
+    signal = measured.signal.rule(idle_rule)
     running = ~off & ~dead
     _require_running(float(running.sum()) * slot_s, measured.heard_s, request.monitor)
     gain_db = round(manifest.reference_dbfs - float(np.median(levels[running])), 2)
@@ -119,6 +143,7 @@ def enrol(
         channel=request.channel,
         gain_db=gain_db,
         masked=masked,
+        signal=signal,
         expected=expected,
         progress=progress,
     )
@@ -146,6 +171,8 @@ def enrol(
         calibration=calibrate(
             blocks.maxima, blocks.block_s, held_out, request.false_alarms_per_week
         ),
+        signal=signal,
+        microphone=request.microphone,
     )
 
 
@@ -154,8 +181,15 @@ def _measure(open_audio: OpenAudio, manifest: Manifest, channel: int) -> _Measur
     slotter = Windower(hop, hop, manifest.sample_rate)
     slots, spans, heard = [], [], 0
     source = open_audio()
+    signal = SignalLearner(source.sample_rate)
+
+    def listen(block: Block) -> None:
+        if block.overflowed:
+            signal.interrupt()
+        signal.push(block.samples[:, channel], block.start / source.sample_rate)
+
     try:
-        for block in mono_blocks(source, manifest.sample_rate, channel):
+        for block in mono_blocks(source, manifest.sample_rate, channel, listen):
             heard += len(block.samples)
             for piece in slotter.push(block):
                 slots.append(measure_slot(piece.samples))
@@ -173,7 +207,7 @@ def _measure(open_audio: OpenAudio, manifest: Manifest, channel: int) -> _Measur
             f"{heard_s:.1f} s of audio; at least {MIN_AUDIO_S:.0f} s of the machine's normal "
             "sound are needed, ten minutes are better"
         )
-    return _Measured(slots, spans, heard_s)
+    return _Measured(slots, spans, heard_s, signal)
 
 
 def _require_running(running_s: float, heard_s: float, monitor: str) -> None:
@@ -208,6 +242,7 @@ def _embed(
     channel: int,
     gain_db: float,
     masked: list[tuple[int, int, int]],
+    signal: SignalRule,
     expected: int,
     progress: Progress,
 ) -> _Embedded:
@@ -218,14 +253,24 @@ def _embed(
     )
     views, starts, runs = [], [], []
     source = open_audio()
+    watch = SignalWatch(signal, source.sample_rate)
+
+    def listen(block: Block) -> None:
+        if block.overflowed:
+            watch.interrupt()
+        watch.block(block.samples[:, channel], block.start / source.sample_rate)
+
     try:
-        for block in mono_blocks(source, manifest.sample_rate, channel):
+        for block in mono_blocks(source, manifest.sample_rate, channel, listen):
             for window in windower.push(block):
                 end = window.start + manifest.window_samples
                 if any(
                     run == window.run and start < end and window.start < stop
                     for run, start, stop in masked
                 ):
+                    continue
+                begin_s = window.start / manifest.sample_rate
+                if not watch.window(begin_s, end / manifest.sample_rate).usable:
                     continue
                 views.append(embedder.embed(window))
                 starts.append(window.start)

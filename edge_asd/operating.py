@@ -17,7 +17,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from edge_asd.audio import level_dbfs
+from edge_asd.audio import SILENCE_DBFS, level_dbfs
 from edge_asd.records import FloatArray
 
 BANDS = 24
@@ -44,7 +44,7 @@ class Operating(str, Enum):
     """Just started: neither scored nor idle."""
     IDLE = "idle"
     DEAD = "dead"
-    """Digital silence: the microphone, not the machine."""
+    """The microphone does not hear the machine."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,11 +55,13 @@ class Slot:
     shape_db: FloatArray
     """(BANDS,) band levels with their mean removed."""
     dead: bool
-    """Every sample has the same value."""
+    """Every sample has the same value, or one is not a number."""
 
 
 def measure_slot(samples: FloatArray) -> Slot:
     """Measure one hop of audio, (n,) float32 with n >= 1024."""
+    if not np.isfinite(samples).all():
+        return Slot(SILENCE_DBFS, np.zeros(BANDS, np.float32), dead=True)
     spectrum = np.square(np.abs(scipy.fft.rfft(samples)))
     # From 40 Hz at 16 kHz: a band of few bins scatters more than machines differ.
     lowest = max(4, len(spectrum) // 200)
@@ -211,31 +213,44 @@ class OperatingTracker:
 
     def reset(self) -> None:
         """Forget everything: the stream was interrupted."""
-        self.state = Operating.RUNNING
+        self.state = self._before = Operating.RUNNING
         self._quiet = 0  # quiet slots in a row
         self._soft: deque[Slot] = deque(maxlen=SHAPE_SLOTS)  # soft slots in a row
         self._scored_from = 0  # windows that start earlier are masked
 
-    def update(self, slot: Slot, start: int) -> Operating:
-        """Take in the slot that begins at sample ``start`` and return what the machine does."""
+    def update(self, slot: Slot, start: int, *, deaf: bool | None = None) -> Operating:
+        """Take in a slot and return what the machine does.
+
+        Args:
+            slot: Measured.
+            start: Index of its first sample in the stream.
+            deaf: Whether the microphone was not to be trusted somewhere in it. What it says then
+                is not about the machine, and no window that begins before its end is scored. None
+                takes the slot's word: digital silence.
+        """
         end = start + self.slot_samples
+        if slot.dead if deaf is None else deaf:
+            if self.state is not Operating.DEAD:
+                self._before = self.state
+            self.state, self._scored_from = Operating.DEAD, max(end, self._scored_from)
+            return self.state
+        if self.state is Operating.DEAD:
+            self.state = self._before  # a dropout neither stops nor starts a machine
         if not self.rule.is_soft(slot):
             self._soft.clear()
         else:
             self._soft.append(slot)
         quiet = self.rule.is_quiet(self._soft)
         self._quiet = self._quiet + 1 if quiet else 0
-        if slot.dead:
-            self.state, self._scored_from = Operating.DEAD, end
-        elif quiet:
+        if quiet:
             # One slot of grace: a pause is cut into slots at any phase.
             if self._quiet > self.rule.longest_pause_slots + 1 or self.state is not (
                 Operating.RUNNING
             ):
                 self.state, self._scored_from = Operating.IDLE, end
-        elif self.state in (Operating.IDLE, Operating.DEAD):
-            settle = self.settle_samples if self.state is Operating.IDLE else 0
-            self.state, self._scored_from = Operating.SETTLING, start + settle
+        elif self.state is Operating.IDLE:
+            self.state = Operating.SETTLING
+            self._scored_from = start + self.settle_samples
         elif self.state is Operating.SETTLING and end >= self._scored_from:
             self.state = Operating.RUNNING
         return self.state

@@ -32,6 +32,7 @@ from edge_asd.score.calibrate import (
     percentile,
 )
 from edge_asd.score.detector import Standard
+from edge_asd.signal_rule import SignalRule
 
 PROFILE_SCHEMA = 1
 
@@ -89,6 +90,9 @@ class Profile:
     held_out: HeldOut
     blocks: Blocks
     calibration: Calibration
+    signal: SignalRule
+    microphone: str = ""
+    """Identity of the microphone it was enrolled with, where the source has one."""
 
     def percentile(self, score: float) -> float:
         """Share of held-out normal scores below ``score``, 0 to 100."""
@@ -148,6 +152,17 @@ class _Idle(_Section):
     longest_pause_slots: int = Field(ge=0)
 
 
+class _Signal(_Section):
+    paused: bool
+    floor_dbfs: float
+    octaves_dbfs: tuple[float, ...]
+    loudest_dbfs: float | None
+    clipped_ratio: float = Field(ge=0, le=1)
+    dc_low: float
+    dc_high: float
+    hold_s: float = Field(gt=0)
+
+
 class _File(_Section):
     schema_version: int = Field(alias="schema", ge=1)
     monitor: str
@@ -162,6 +177,9 @@ class _File(_Section):
     calibration: _Calibration
     block_s: float = Field(gt=0)
     idle: _Idle
+    signal: _Signal | None = None
+    """Absent from profiles of versions that did not learn it."""
+    microphone: str = ""
     references: str = Field(pattern=r"^references-[0-9a-f]{16}\.npz$")
     references_sha256: str
 
@@ -206,6 +224,8 @@ def save_profile(state_dir: Path, profile: Profile) -> Path:
         },
         "block_s": profile.blocks.block_s,
         "idle": {key: getattr(profile.idle_rule, key) for key in _Idle.model_fields},
+        "signal": {key: getattr(profile.signal, key) for key in _Signal.model_fields},
+        "microphone": profile.microphone,
         "references": name,
         "references_sha256": digest,
     }
@@ -290,6 +310,12 @@ def _restore(file: _File, bundle: Bundle, arrays: dict[str, Any]) -> Profile:
         if name.startswith("scorer/")
     }
     standards = {name: Standard(s.shift, s.scale) for name, s in file.standards.items()}
+    idle_rule = IdleRule(
+        running_shape_db=arrays["idle/running_shape_db"],
+        quiet_shape_db=arrays.get("idle/quiet_shape_db"),
+        **file.idle.model_dump(),
+    )
+    signal = file.signal
     return Profile(
         monitor=file.monitor,
         bundle_sha256=file.bundle_sha256,
@@ -299,13 +325,13 @@ def _restore(file: _File, bundle: Bundle, arrays: dict[str, Any]) -> Profile:
         enrolled_s=file.enrolled_s,
         gain_db=file.gain_db,
         detector=Detector.from_state(bundle.manifest, state, standards),
-        idle_rule=IdleRule(
-            running_shape_db=arrays["idle/running_shape_db"],
-            quiet_shape_db=arrays.get("idle/quiet_shape_db"),
-            **file.idle.model_dump(),
-        ),
+        idle_rule=idle_rule,
         persistence=Persistence(file.persistence.k, file.persistence.n),
         held_out=HeldOut(arrays["held_out/scores"], arrays["held_out/stretches"]),
         blocks=Blocks(arrays["blocks"], file.block_s),
         calibration=Calibration(**file.calibration.model_dump()),
+        signal=(
+            SignalRule(**signal.model_dump()) if signal else SignalRule.from_idle_rule(idle_rule)
+        ),
+        microphone=file.microphone,
     )
