@@ -1,76 +1,61 @@
 """What goes over the wire, as frozen models: the schema is code, and fields are only ever added.
 
-Times enter as seconds since 1970 UTC and leave as RFC 3339 with ``Z``; numbers are rounded to what
-they mean; a number that is not finite leaves as ``null``, because JSON has no NaN.
+Here are those that tell of something that happened; `standing` tells how things stand, `payload`
+how times and numbers leave.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 from edge_asd.clock import parse_rfc3339, rfc3339
-from edge_asd.health import Check, Health
-from edge_asd.records import Event, EventType, Severity, State
+from edge_asd.publish.payload import (
+    SCHEMA,
+    Audio,
+    Clock,
+    Count,
+    Milli,
+    ModelRef,
+    Number,
+    Payload,
+    Stamp,
+    Time,
+    Versioned,
+    or_nan,
+)
+from edge_asd.publish.standing import (
+    CheckMessage,
+    HealthMessage,
+    InfoMessage,
+    MonitorInfo,
+    ReportMessage,
+    ScoreMessage,
+    StateMessage,
+)
+from edge_asd.records import Event, EventType, MicrophoneNotice, Severity, State
 
-SCHEMA: Literal[1] = 1
-"""Version of the payloads; consumers ignore fields that they do not know."""
-
-
-def _time(value: object) -> object:
-    """Seconds to text; text passes, so that a stored message reads back."""
-    if isinstance(value, (int, float)):
-        return rfc3339(value) if math.isfinite(value) else None
-    return value
-
-
-def _significant(value: object) -> object:
-    """Six significant digits: more than a float32 score means."""
-    return _rounded(value, lambda number: float(f"{number:.6g}"))
-
-
-def _milli(value: object) -> object:
-    """Three decimals: milliseconds, thousandths of a percent, thousandths of a decibel."""
-    return _rounded(value, lambda number: round(number, 3))
-
-
-def _rounded(value: object, rounding: Callable[[float], float]) -> object:
-    if isinstance(value, (int, float)):
-        return rounding(float(value)) if math.isfinite(value) else None
-    return value
-
-
-def _or_nan(number: float | None) -> float:
-    return math.nan if number is None else number
-
-
-Time = Annotated[
-    str, BeforeValidator(_time), Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+__all__ = [
+    "SCHEMA",
+    "Audio",
+    "CheckMessage",
+    "Clock",
+    "EventMessage",
+    "EvidenceRef",
+    "HealthMessage",
+    "InfoMessage",
+    "MicrophoneMessage",
+    "ModelRef",
+    "MonitorInfo",
+    "Payload",
+    "ReportMessage",
+    "ScoreMessage",
+    "Stamp",
+    "StateMessage",
+    "Versioned",
+    "Windows",
 ]
-Number = Annotated["float | None", BeforeValidator(_significant)]
-Milli = Annotated["float | None", BeforeValidator(_milli)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class Payload(BaseModel):
-    """Base of every message."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
-
-    def to_json(self) -> bytes:
-        """Serialise in field order; UTF-8, one line."""
-        return self.model_dump_json(by_alias=True).encode()
-
-
-class Versioned(Payload):
-    """Base of the messages that stand alone."""
-
-    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
-    device: str
 
 
 class Windows(Payload):
@@ -81,37 +66,19 @@ class Windows(Payload):
     dropped: Count
 
 
-class ModelRef(Payload):
-    """The network that decided."""
+class EvidenceRef(Payload):
+    """What was kept of an alert; names of files in the evidence directory."""
 
-    name: str
-    version: str
+    clip: str
+    """The sound, FLAC."""
+    spectrogram: str | None = None
+    """A picture of it beside normal sound, PNG."""
+    details: str | None = None
+    """Why it is different, JSON."""
     sha256: str
-    backend: str
-    """Runtime: ``onnxruntime``, ``tensorrt``."""
-
-
-class Audio(Payload):
-    """Signal facts."""
-
-    dbfs: Milli
-    """Level before the monitor's gain."""
-
-
-class Clock(Payload):
-    """Whether the times can be trusted."""
-
-    synchronized: bool | None
-    """None when it cannot be known."""
-
-
-class Stamp(Payload):
-    """Orders messages even when the wall clock steps."""
-
-    clock: Clock
-    monotonic_ns: Count
-    boot_id: str
-    """Monotonic times compare within one boot only."""
+    """Of the clip."""
+    bytes: Count
+    """Of the clip."""
 
 
 class EventMessage(Stamp, Versioned):
@@ -137,11 +104,13 @@ class EventMessage(Stamp, Versioned):
     duration_s: Milli
     windows: Windows
     coverage: Milli
-    """Share of the windows since the start that were scored, 0 to 1; null before the first."""
+    """Share of the seconds since the start that were scored, 0 to 1; null if nobody knows."""
     nearest_center: str
     model: ModelRef
     audio: Audio
     reason: str
+    evidence: EvidenceRef | None = None
+    """Null until it is on the disk, and where none was kept."""
 
     @classmethod
     def from_event(
@@ -154,22 +123,22 @@ class EventMessage(Stamp, Versioned):
         stamp: Stamp,
         threshold_kind: str,
         windows_dropped: int = 0,
+        coverage: float | None = None,
+        evidence: EvidenceRef | None = None,
     ) -> Self:
         """Complete a record of the pipeline with what only the daemon knows.
 
         Args:
-            event: The step.
+            event: The step; its times are wall time here, seconds since 1970 UTC.
             device: Name of the device.
             monitor: Name of the monitor.
             model: The network that decided.
             stamp: When it was decided.
             threshold_kind: How the threshold came about.
             windows_dropped: Windows lost to overload since the alert began.
+            coverage: Share of the seconds since the alert began that were scored.
+            evidence: What was kept of it so far.
         """
-        windows = Windows(
-            scored=event.windows_scored, gapped=event.windows_gapped, dropped=windows_dropped
-        )
-        total = windows.scored + windows.gapped + windows.dropped
         return cls(
             device=device,
             id=event.id,
@@ -185,121 +154,100 @@ class EventMessage(Stamp, Versioned):
             updated_at=rfc3339(event.updated_at),
             ended_at=None if event.ended_at is None else rfc3339(event.ended_at),
             duration_s=event.duration_s,
-            windows=windows,
-            coverage=windows.scored / total if total else None,
+            windows=Windows(
+                scored=event.windows_scored, gapped=event.windows_gapped, dropped=windows_dropped
+            ),
+            coverage=coverage,
             nearest_center=event.nearest,
             model=model,
             audio=Audio(dbfs=event.level_dbfs),
             reason=event.reason,
+            evidence=evidence,
             **dict(stamp),
         )
 
     def to_event(self) -> Event:
-        """Back to the record of the pipeline, so that a restarted daemon goes on with the alert.
+        """Back to a record, so that a restarted daemon goes on with the alert.
 
-        A number that was not finite comes back as NaN.
+        Its times are wall time. A number that was not finite comes back as NaN.
         """
         return Event(
             id=self.id,
             type=self.type,
             severity=self.severity,
             state=self.state,
-            score=_or_nan(self.score),
-            threshold=_or_nan(self.threshold),
-            percentile=_or_nan(self.percentile),
+            score=or_nan(self.score),
+            threshold=or_nan(self.threshold),
+            percentile=or_nan(self.percentile),
             started_at=parse_rfc3339(self.started_at),
             updated_at=parse_rfc3339(self.updated_at),
-            duration_s=_or_nan(self.duration_s),
+            duration_s=or_nan(self.duration_s),
             windows_scored=self.windows.scored,
             windows_gapped=self.windows.gapped,
             nearest=self.nearest_center,
-            level_dbfs=_or_nan(self.audio.dbfs),
+            level_dbfs=or_nan(self.audio.dbfs),
             ended_at=None if self.ended_at is None else parse_rfc3339(self.ended_at),
             reason=self.reason,
         )
 
 
-class StateMessage(Stamp, Versioned):
-    """What is known about a monitor right now."""
+class MicrophoneMessage(Stamp, Versioned):
+    """The machine cannot be heard, or can be heard again; as published and as stored."""
 
+    id: str
+    """UUIDv7, the same for new and end."""
+    seq: Count = 0
+    """Counts the messages of this monitor, those of alerts included; given by the store."""
+    type: Literal[EventType.NEW, EventType.END]
     source: str
-    state: State
-    reason: str = ""
-    score: Number = None
-    threshold: Number = None
-    percentile: Milli = None
-    severity: Severity | None = None
-    progress: Milli = None
-    """Share of the baselining that is done, 0 to 1; null at other times."""
-    provisional: bool = False
-    """The threshold promises more than the audio so far can support."""
-    rate_asked_per_week: Number = None
-    rate_supported_per_week: Number = None
-    model: ModelRef | None = None
-    updated_at: Time
-    event_id: str | None = None
-    """Alert that is going on."""
-
-    @model_validator(mode="after")
-    def _unknown_has_a_reason(self) -> Self:
-        if self.state is State.UNKNOWN and not self.reason:
-            raise ValueError("state unknown needs a reason")
-        return self
-
-
-class ScoreMessage(Versioned):
-    """One score of the rate-limited stream."""
-
-    source: str
-    state: State
-    score: Number
-    threshold: Number
-    audio: Audio
-    at: Time
-
-
-class MonitorInfo(Payload):
-    """A monitor in the birth message."""
-
-    name: str
-    topic_segment: str
-
-
-class InfoMessage(Versioned):
-    """Birth certificate, published at every connection."""
-
-    versions: dict[str, str]
-    """``edge_asd``, ``python`` and whatever else explains a difference."""
-    monitors: tuple[MonitorInfo, ...]
-    model: ModelRef | None
+    """Name of the monitor."""
+    fault: str
+    """What is wrong: ``no_audio``, or a flaw of the signal such as ``digital_zero``."""
+    reason: str
+    """The same for people, with what to look at."""
     started_at: Time
-    boot_id: str
-    reason: str = ""
-    """Why the daemon stops; empty while it runs."""
-
-
-class CheckMessage(Payload):
-    """One check of the health message."""
-
-    status: Health
-    text: str
-
-
-class HealthMessage(Versioned):
-    """Every check and the worst of them."""
-
-    status: Health
-    checks: dict[str, CheckMessage]
     updated_at: Time
+    ended_at: Time | None
+    duration_s: Milli
 
     @classmethod
-    def from_checks(
-        cls, status: Health, checks: Mapping[str, Check], *, device: str, updated_at: float
+    def from_notice(
+        cls, notice: MicrophoneNotice, *, device: str, monitor: str, stamp: Stamp
     ) -> Self:
-        """Build it from what the health board shows."""
+        """Complete a record with what only the daemon knows.
+
+        Args:
+            notice: The step; its times are wall time here, seconds since 1970 UTC.
+            device: Name of the device.
+            monitor: Name of the monitor.
+            stamp: When it was decided.
+
+        Raises:
+            ValueError: It is an update, which this message does not have.
+        """
         return cls(
             device=device,
-            status=status,
-            checks={n: CheckMessage(status=c.status, text=c.text) for n, c in checks.items()},
-            updated_at=rfc3339(updated_at),
+            id=notice.id,
+            type=notice.type,
+            source=monitor,
+            fault=notice.fault,
+            reason=notice.reason,
+            started_at=rfc3339(notice.started_at),
+            updated_at=rfc3339(notice.updated_at),
+            ended_at=None if notice.ended_at is None else rfc3339(notice.ended_at),
+            duration_s=notice.duration_s,
+            **dict(stamp),
+        )
+
+    def to_notice(self) -> MicrophoneNotice:
+        """Back to a record, its times wall time, so that a restarted daemon can end it."""
+        return MicrophoneNotice(
+            id=self.id,
+            type=self.type,
+            fault=self.fault,
+            reason=self.reason,
+            started_at=parse_rfc3339(self.started_at),
+            updated_at=parse_rfc3339(self.updated_at),
+            duration_s=or_nan(self.duration_s),
+            ended_at=None if self.ended_at is None else parse_rfc3339(self.ended_at),
         )

@@ -1,7 +1,7 @@
-"""Every step of every alert, kept in the state directory, and handed to the outbox with it.
+"""Every step of every alert and of every microphone fault, kept and handed to the outbox with it.
 
-The row of the event, the counter of its monitor, the alert that is open and the row of the outbox
-are one transaction: an event that was recorded is delivered, whatever dies in between.
+The row of the event, the counter of its monitor, what is open and the row of the outbox are one
+transaction: an event that was recorded is delivered, whatever dies in between.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import Discriminator, Tag, TypeAdapter
 
 from edge_asd.clock import rfc3339
 from edge_asd.database import Database, has_table, restamp
 from edge_asd.errors import StorageError
-from edge_asd.publish.messages import EventMessage
+from edge_asd.publish.messages import EventMessage, MicrophoneMessage
 from edge_asd.publish.outbox import Dropped, Message, Outbox, RowClass
 from edge_asd.publish.tables import SCHEMA
 from edge_asd.records import EventType
@@ -26,12 +29,28 @@ _PRUNE_EVERY_S = 3600.0
 
 logger = logging.getLogger(__name__)
 
+StoredMessage = EventMessage | MicrophoneMessage
+M = TypeVar("M", EventMessage, MicrophoneMessage)
+
+
+def _kind(value: Any) -> str:
+    """Which of the two was stored."""
+    return "microphone" if "fault" in value else "event"
+
+
+_STORED: TypeAdapter[StoredMessage] = TypeAdapter(
+    Annotated[
+        Annotated[EventMessage, Tag("event")] | Annotated[MicrophoneMessage, Tag("microphone")],
+        Discriminator(_kind),
+    ]
+)
+
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """An event that is on the disk."""
+class Recorded(Generic[M]):
+    """A message that is on the disk."""
 
-    message: EventMessage
+    message: M
     """With its sequence number."""
     dropped: tuple[Dropped, ...]
     """What the outbox had to give up for it."""
@@ -77,7 +96,9 @@ class EventStore:
         """Where a damaged file went during this run; worth a health warning."""
         return self._database.moved_aside
 
-    def record(self, message: EventMessage, *, monitor: str, topic: str | None) -> Recorded:
+    def record(
+        self, message: EventMessage, *, monitor: str, topic: str | None
+    ) -> Recorded[EventMessage]:
         """Store a step of an alert and queue it for delivery, both or neither.
 
         Args:
@@ -88,15 +109,19 @@ class EventStore:
         Raises:
             StorageError: Nothing was stored.
         """
-        recorded = self._database.write(lambda c: self._record(c, message, monitor, topic))
-        if topic is not None:
-            self.outbox.announce(recorded.dropped)
-        if abs(self._clock() - self._prune_at) >= _PRUNE_EVERY_S:
-            try:
-                self.prune()
-            except StorageError as error:  # the event itself is safe
-                logger.warning("old events not pruned error=%s", error)
-        return recorded
+        return self._stored(message, "open_event", monitor, topic)
+
+    def record_notice(
+        self, message: MicrophoneMessage, *, monitor: str, topic: str | None
+    ) -> Recorded[MicrophoneMessage]:
+        """Store a step of a microphone fault and queue it, both or neither; as ``record``.
+
+        The alert that is open stays as it is.
+
+        Raises:
+            StorageError: Nothing was stored.
+        """
+        return self._stored(message, "open_notice", monitor, topic)
 
     def open_event(self, monitor: str) -> EventMessage | None:
         """The last step of the alert that was going on, so that a restart goes on with its id.
@@ -104,12 +129,20 @@ class EventStore:
         Raises:
             StorageError: It cannot be read.
         """
-        query = "SELECT open_event FROM monitors WHERE name = ?"
-        row = self._database.read(lambda c: c.execute(query, (monitor,)).fetchone())
-        return None if row is None or row[0] is None else self._parsed(row[0])
+        found = self._open(monitor, "open_event")
+        return found if isinstance(found, EventMessage) else None
 
-    def events(self, since: float | None = None, limit: int | None = None) -> list[EventMessage]:
-        """Read steps of alerts in the order they were recorded.
+    def open_notice(self, monitor: str) -> MicrophoneMessage | None:
+        """The microphone fault that was going on, so that a restart can end it.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        found = self._open(monitor, "open_notice")
+        return found if isinstance(found, MicrophoneMessage) else None
+
+    def events(self, since: float | None = None, limit: int | None = None) -> list[StoredMessage]:
+        """Read steps of alerts and microphone faults in the order they were recorded.
 
         Args:
             since: Wall time; earlier steps are left out.
@@ -156,13 +189,25 @@ class EventStore:
         """Close the file; a second call does nothing."""
         self._database.close()
 
+    def _stored(self, message: M, column: str, monitor: str, topic: str | None) -> Recorded[M]:
+        recorded = self._database.write(lambda c: self._record(c, message, column, monitor, topic))
+        if topic is not None:
+            self.outbox.announce(recorded.dropped)
+        if abs(self._clock() - self._prune_at) >= _PRUNE_EVERY_S:
+            try:
+                self.prune()
+            except StorageError as error:  # the event itself is safe
+                logger.warning("old events not pruned error=%s", error)
+        return recorded
+
     def _record(
         self,
         connection: sqlite3.Connection,
-        message: EventMessage,
+        message: M,
+        column: str,
         monitor: str,
         topic: str | None,
-    ) -> Recorded:
+    ) -> Recorded[M]:
         connection.execute(
             "INSERT INTO monitors (name, seq) VALUES (?, 1)"
             " ON CONFLICT (name) DO UPDATE SET seq = seq + 1",
@@ -175,7 +220,7 @@ class EventStore:
         payload = final.to_json()
         ended = final.type is EventType.END
         connection.execute(
-            "UPDATE monitors SET open_event = ? WHERE name = ?",
+            f"UPDATE monitors SET {column} = ? WHERE name = ?",  # noqa: S608 - one of two constants
             (None if ended else payload.decode(), monitor),
         )
         connection.execute(
@@ -189,9 +234,14 @@ class EventStore:
         outgoing = Message(topic, payload, row_class, monitor=monitor, seq=seq)
         return Recorded(final, self.outbox.insert(connection, outgoing))
 
-    def _parsed(self, payload: str) -> EventMessage:
+    def _open(self, monitor: str, column: str) -> StoredMessage | None:
+        query = f"SELECT {column} FROM monitors WHERE name = ?"  # noqa: S608 - one of two constants
+        row = self._database.read(lambda c: c.execute(query, (monitor,)).fetchone())
+        return None if row is None or row[0] is None else self._parsed(row[0])
+
+    def _parsed(self, payload: str) -> StoredMessage:
         try:
-            return EventMessage.model_validate_json(payload)
+            return _STORED.validate_json(payload)
         except ValueError as error:
             raise StorageError(
                 f"{self._database.path}: an event in it cannot be read: upgrade edge-asd, or move "

@@ -63,5 +63,13 @@ class Topics:
         """Scores, QoS 0, not retained."""
         return self._of(monitor, "score")
 
+    def microphone(self, monitor: str) -> str:
+        """Life-cycle of microphone faults; never retained."""
+        return self._of(monitor, "microphone")
+
+    def report(self, monitor: str) -> str:
+        """How well it listened today or yesterday, retained."""
+        return self._of(monitor, "report")
+
     def _of(self, monitor: str, leaf: str) -> str:
         return f"{self.base}/{topic_segment(monitor)}/{leaf}"

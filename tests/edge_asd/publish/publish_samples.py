@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge_asd.publish.messages import EventMessage, ModelRef, Stamp
-from edge_asd.records import Event, EventType, Severity, State
+from edge_asd.publish.messages import EventMessage, MicrophoneMessage, ModelRef, Stamp
+from edge_asd.records import Event, EventType, MicrophoneNotice, Severity, State
 
 WALL_S = 1_790_000_000.0
 MODEL = ModelRef(name="small", version="1.0.0", sha256="ab" * 32, backend="onnxruntime")
@@ -30,7 +30,26 @@ def record(kind="new", **changes):
     return Event(**(values | changes))
 
 
-def message(kind="new", monitor="pump-1", **changes):
+def notice(kind="new", **changes):
+    values = {
+        "id": "0198b2a0-0000-7000-8000-000000000002",
+        "type": EventType(kind),
+        "fault": "digital_zero",
+        "reason": "only zeros: look at the plug",
+        "started_at": WALL_S,
+        "updated_at": WALL_S + 3.0,
+        "duration_s": 3.0,
+    }
+    return MicrophoneNotice(**(values | changes))
+
+
+def notice_message(kind="new", monitor="pump-1", **changes):
+    return MicrophoneMessage.from_notice(
+        notice(kind, **changes), device="press-hall-3", monitor=monitor, stamp=STAMP
+    )
+
+
+def message(kind="new", monitor="pump-1", coverage=None, evidence=None, **changes):
     return EventMessage.from_event(
         record(kind, **changes),
         device="press-hall-3",
@@ -38,4 +57,6 @@ def message(kind="new", monitor="pump-1", **changes):
         model=MODEL,
         stamp=STAMP,
         threshold_kind="calibrated",
+        coverage=coverage,
+        evidence=evidence,
     )

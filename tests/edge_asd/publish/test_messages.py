@@ -8,16 +8,21 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from publish_samples import MODEL, STAMP, WALL_S, message, record
+from publish_samples import MODEL, STAMP, WALL_S, message, notice, notice_message, record
 from pydantic import ValidationError
 
 from edge_asd.health import Check, Health
+from edge_asd.ledger_timeline import Account, no_seconds
+from edge_asd.ledger_view import Summary
 from edge_asd.publish.messages import (
     Audio,
     EventMessage,
+    EvidenceRef,
     HealthMessage,
     InfoMessage,
+    MicrophoneMessage,
     MonitorInfo,
+    ReportMessage,
     ScoreMessage,
     StateMessage,
 )
@@ -34,7 +39,9 @@ def strict(payload):
 
 
 def test_an_event_has_exactly_these_fields():
-    assert strict(message(reason="r").to_json()) == {
+    evidence = EvidenceRef(clip="a.flac", spectrogram="a.png", sha256="cd" * 32, bytes=12)
+    sent = message(reason="r", coverage=12 / 13, evidence=evidence)
+    assert strict(sent.to_json()) == {
         "schema": 1,
         "device": "press-hall-3",
         "id": "0198b2a0-0000-7000-8000-000000000001",
@@ -62,6 +69,13 @@ def test_an_event_has_exactly_these_fields():
         },
         "audio": {"dbfs": -31.0},
         "reason": "r",
+        "evidence": {
+            "clip": "a.flac",
+            "spectrogram": "a.png",
+            "details": None,
+            "sha256": "cd" * 32,
+            "bytes": 12,
+        },
         "clock": {"synchronized": True},
         "monotonic_ns": 12,
         "boot_id": "b",
@@ -89,12 +103,76 @@ def test_an_event_goes_to_the_wire_and_back():
 
 
 def test_fields_of_a_later_version_are_ignored():
-    payload = strict(message().to_json()) | {"evidence": {"clip": "a.flac"}}
+    payload = strict(message().to_json()) | {"health_index": {"now": 0.5}}
     assert EventMessage.model_validate(payload) == message()
 
 
-def test_coverage_is_null_before_the_first_window():
-    assert message(windows_scored=0, windows_gapped=0).coverage is None
+def test_an_event_of_the_first_release_reads_back():
+    payload = strict(message().to_json())
+    del payload["evidence"]
+    assert EventMessage.model_validate(payload) == message()
+
+
+def test_coverage_and_evidence_are_null_where_nobody_knows():
+    assert (message().coverage, message().evidence) == (None, None)
+
+
+def test_a_microphone_fault_has_exactly_these_fields():
+    sent = notice_message("end", ended_at=WALL_S + 30.5, duration_s=30.5)
+    assert strict(sent.to_json()) == {
+        "schema": 1,
+        "device": "press-hall-3",
+        "id": "0198b2a0-0000-7000-8000-000000000002",
+        "seq": 0,
+        "type": "end",
+        "source": "pump-1",
+        "fault": "digital_zero",
+        "reason": "only zeros: look at the plug",
+        "started_at": "2026-09-21T14:13:20.000Z",
+        "updated_at": "2026-09-21T14:13:23.000Z",
+        "ended_at": "2026-09-21T14:13:50.500Z",
+        "duration_s": 30.5,
+        "clock": {"synchronized": True},
+        "monotonic_ns": 12,
+        "boot_id": "b",
+    }
+    assert MicrophoneMessage.model_validate_json(sent.to_json()) == sent
+    assert sent.to_notice() == notice("end", ended_at=WALL_S + 30.5, duration_s=30.5)
+
+
+def test_a_microphone_fault_is_new_or_ends():
+    with pytest.raises(ValidationError):
+        notice_message("update")
+
+
+def test_a_report_has_exactly_these_fields():
+    seconds = no_seconds() | {Account.SCORED: 300, Account.DOWN: 100}
+    summary = Summary(int(WALL_S), int(WALL_S) + 3400, seconds, 3000)
+    sent = ReportMessage.from_summary(
+        summary, device="press-hall-3", monitor="pump-1", updated_at=WALL_S + 3500
+    )
+    assert strict(sent.to_json()) == {
+        "schema": 1,
+        "device": "press-hall-3",
+        "source": "pump-1",
+        "period_from": "2026-09-21T14:13:20.000Z",
+        "period_to": "2026-09-21T15:10:00.000Z",
+        "seconds": {
+            "scored": 300,
+            "gapped": 0,
+            "dropped": 0,
+            "inhibited": 0,
+            "idle": 0,
+            "baselining": 0,
+            "microphone_fault": 0,
+            "starting": 0,
+            "down": 100,
+        },
+        "clock_steps_s": 3000,
+        "coverage": 0.75,
+        "updated_at": "2026-09-21T15:11:40.000Z",
+    }
+    assert ReportMessage.model_validate_json(sent.to_json()) == sent
 
 
 def test_unknown_always_comes_with_a_reason():

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from publish_samples import WALL_S, message, record
+from publish_samples import WALL_S, message, notice_message, record
 
 import edge_asd
 from edge_asd.clock import rfc3339
@@ -290,3 +290,53 @@ def test_a_file_of_the_first_release_goes_on_with_everything_in_it(tmp_path):
     (tmp_path / "new").mkdir()
     EventStore(tmp_path / "new").close()
     assert tables(tmp_path / "events.db") == tables(tmp_path / "new" / "events.db")
+
+
+def noted(store, kind="new", topic="t/microphone", **changes):
+    return store.record_notice(notice_message(kind, **changes), monitor="pump-1", topic=topic)
+
+
+def test_a_microphone_fault_and_an_alert_are_open_side_by_side(tmp_path):
+    store = EventStore(tmp_path)
+    alert = recorded(store).message
+    fault = noted(store).message
+    assert (alert.seq, fault.seq) == (1, 2)
+    store.close()
+    again = EventStore(tmp_path)
+    assert again.open_event("pump-1") == alert
+    assert again.open_notice("pump-1") == fault
+    noted(again, "end", ended_at=WALL_S + 9)
+    assert again.open_notice("pump-1") is None
+    assert again.open_event("pump-1") == alert
+    recorded(again, "end", ended_at=WALL_S + 60)
+    noted(again)
+    assert again.open_event("pump-1") is None
+    assert again.open_notice("pump-1").seq == 5
+    assert again.open_notice("fan-1") is None
+
+
+def test_both_kinds_are_listed_and_delivered_in_the_order_they_happened(tmp_path):
+    store = EventStore(tmp_path)
+    sent = [recorded(store).message, noted(store).message, recorded(store, "end").message]
+    sent.append(noted(store, "end").message)
+    assert store.events() == sent
+    rows = store.outbox.head(9)
+    assert [row.message.payload for row in rows] == [m.to_json() for m in sent]
+    assert [row.message.row_class.value for row in rows] == [
+        "event_new",
+        "event_new",
+        "event_end",
+        "event_end",
+    ]
+    assert [row.message.topic for row in rows] == ["t", "t/microphone", "t", "t/microphone"]
+
+
+def test_a_microphone_fault_is_stored_whole_or_not_at_all(tmp_path):
+    store = EventStore(tmp_path)
+    store._database._connection.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+    )
+    with pytest.raises(StorageError, match="free space"):
+        noted(store)
+    assert (store.events(), store.open_notice("pump-1")) == ([], None)
+    assert noted(store, topic=None).message.seq == 1

@@ -35,6 +35,9 @@ def test_names_in_another_script_stay_apart():
     assert topic_segment("泵一") != topic_segment("泵二")
 
 
+LEAVES = ("event", "state", "alarm", "score", "microphone", "report")
+
+
 def test_the_tree():
     topics = Topics("Hall 3")
     assert [topics.status, topics.info, topics.health] == [
@@ -42,7 +45,7 @@ def test_the_tree():
         "edge-asd/hall-3/info",
         "edge-asd/hall-3/health",
     ]
-    leaves = [topics.event, topics.state, topics.alarm, topics.score]
+    leaves = [getattr(topics, name) for name in LEAVES]
     assert [leaf("pump-1") for leaf in leaves] == [
-        f"edge-asd/hall-3/pump-1/{leaf}" for leaf in ("event", "state", "alarm", "score")
+        f"edge-asd/hall-3/pump-1/{leaf}" for leaf in LEAVES
     ]

@@ -1,0 +1,144 @@
+"""Messages about how things stand: states, scores, the day, the daemon, its health."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import model_validator
+from typing_extensions import Self
+
+from edge_asd.clock import rfc3339
+from edge_asd.health import Check, Health
+from edge_asd.ledger_timeline import Account
+from edge_asd.ledger_view import Summary
+from edge_asd.publish.payload import (
+    Audio,
+    Count,
+    Milli,
+    ModelRef,
+    Number,
+    Payload,
+    Stamp,
+    Time,
+    Versioned,
+)
+from edge_asd.records import Severity, State
+
+
+class StateMessage(Stamp, Versioned):
+    """What is known about a monitor right now."""
+
+    source: str
+    state: State
+    reason: str = ""
+    score: Number = None
+    threshold: Number = None
+    percentile: Milli = None
+    severity: Severity | None = None
+    progress: Milli = None
+    """Share of the baselining that is done, 0 to 1; null at other times."""
+    provisional: bool = False
+    """The threshold promises more than the audio so far can support."""
+    rate_asked_per_week: Number = None
+    rate_supported_per_week: Number = None
+    model: ModelRef | None = None
+    updated_at: Time
+    event_id: str | None = None
+    """Alert that is going on."""
+
+    @model_validator(mode="after")
+    def _unknown_has_a_reason(self) -> Self:
+        if self.state is State.UNKNOWN and not self.reason:
+            raise ValueError("state unknown needs a reason")
+        return self
+
+
+class ReportMessage(Versioned):
+    """How well a monitor listened on one day, UTC, as far as that has passed; retained."""
+
+    source: str
+    period_from: Time
+    """First second that is accounted for."""
+    period_to: Time
+    """End of the last one."""
+    seconds: dict[Account, Count]
+    """By account, all of them; a second is in one account only."""
+    clock_steps_s: int
+    """By how much the clock was set forward, less back: with the seconds it is the period."""
+    coverage: Milli
+    """Share of the seconds that were scored, 0 to 1."""
+    updated_at: Time
+
+    @classmethod
+    def from_summary(
+        cls, summary: Summary, *, device: str, monitor: str, updated_at: float
+    ) -> Self:
+        """Build it from what the ledger adds up; ``updated_at`` is wall time."""
+        return cls(
+            device=device,
+            source=monitor,
+            period_from=rfc3339(summary.begin_s),
+            period_to=rfc3339(summary.end_s),
+            seconds=dict(summary.seconds),
+            clock_steps_s=summary.clock_steps_s,
+            coverage=summary.coverage,
+            updated_at=rfc3339(updated_at),
+        )
+
+
+class ScoreMessage(Versioned):
+    """One score of the rate-limited stream."""
+
+    source: str
+    state: State
+    score: Number
+    threshold: Number
+    audio: Audio
+    at: Time
+
+
+class MonitorInfo(Payload):
+    """A monitor in the birth message."""
+
+    name: str
+    topic_segment: str
+
+
+class InfoMessage(Versioned):
+    """Birth certificate, published at every connection."""
+
+    versions: dict[str, str]
+    """``edge_asd``, ``python`` and whatever else explains a difference."""
+    monitors: tuple[MonitorInfo, ...]
+    model: ModelRef | None
+    started_at: Time
+    boot_id: str
+    reason: str = ""
+    """Why the daemon stops; empty while it runs."""
+
+
+class CheckMessage(Payload):
+    """One check of the health message."""
+
+    status: Health
+    text: str
+
+
+class HealthMessage(Versioned):
+    """Every check and the worst of them."""
+
+    status: Health
+    checks: dict[str, CheckMessage]
+    updated_at: Time
+
+    @classmethod
+    def from_checks(
+        cls, status: Health, checks: Mapping[str, Check], *, device: str, updated_at: float
+    ) -> Self:
+        """Build it from what the health board shows."""
+        return cls(
+            device=device,
+            status=status,
+            checks={n: CheckMessage(status=c.status, text=c.text) for n, c in checks.items()},
+            updated_at=rfc3339(updated_at),
+        )
