@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from brokers import mosquitto
+from hypothesis import HealthCheck, settings
 from support.processes import plant, shell
 from support.sound import enrolled, machine
 from support.tiny import write_tiny_bundle
@@ -11,6 +12,10 @@ from support.tiny import write_tiny_bundle
 from edge_asd.engine import open_networks
 
 __all__ = ["mosquitto", "plant", "shell"]
+
+# How fast an example is says how busy the machine is, and nothing about what is tested.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

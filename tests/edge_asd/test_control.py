@@ -7,6 +7,7 @@ import stat
 import threading
 
 import pytest
+from brokers import PATIENCE_S
 
 from edge_asd import errors
 from edge_asd.control import MAX_REQUEST_BYTES, ControlServer, ask_daemon
@@ -22,7 +23,7 @@ def serving(path, handle):
         yield server
     finally:
         server.close()
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 
@@ -39,7 +40,7 @@ def silent(_fraction, _text):
 def raw(path, data):
     """Send bytes and return the reply."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(PATIENCE_S)
         connection.connect(str(path))
         with contextlib.suppress(BrokenPipeError):  # it need not read more than it takes
             connection.sendall(data)
@@ -122,7 +123,7 @@ def test_a_watcher_that_leaves_does_not_stop_the_work(tmp_path):
     left, finished = threading.Event(), threading.Event()
 
     def work(_request, progress):
-        assert left.wait(10)
+        assert left.wait(PATIENCE_S)
         for step in range(50):
             progress(step / 50, "x" * 10_000)
         finished.set()
@@ -134,7 +135,7 @@ def test_a_watcher_that_leaves_does_not_stop_the_work(tmp_path):
         connection.sendall(b"{}\n")
         connection.close()
         left.set()
-        assert finished.wait(10)
+        assert finished.wait(PATIENCE_S)
 
 
 def test_a_long_command_does_not_hold_up_another(tmp_path):
@@ -142,7 +143,7 @@ def test_a_long_command_does_not_hold_up_another(tmp_path):
 
     def handle(request, _progress):
         if request.get("long"):
-            assert release.wait(10)
+            assert release.wait(PATIENCE_S)
         return {}
 
     with serving(tmp_path / "s", handle):
@@ -152,7 +153,7 @@ def test_a_long_command_does_not_hold_up_another(tmp_path):
         waiting.start()
         assert ask_daemon(tmp_path / "s", {}, silent) == {}
         release.set()
-        waiting.join(10)
+        waiting.join(PATIENCE_S)
         assert not waiting.is_alive()
 
 
@@ -172,7 +173,7 @@ def test_a_daemon_that_stops_before_it_answers_is_said(tmp_path, reads):
     thread.start()
     with pytest.raises(StorageError, match="stopped before it answered"):
         ask_daemon(tmp_path / "s", {}, silent)
-    thread.join(10)
+    thread.join(PATIENCE_S)
     listener.close()
 
 

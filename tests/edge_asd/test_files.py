@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from brokers import PATIENCE_S
 
 from edge_asd.errors import StorageError
 from edge_asd.files import replace_file
@@ -70,7 +71,7 @@ while True:
 """
     for _ in range(2):
         writer = subprocess.Popen([sys.executable, "-c", script, path])
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + PATIENCE_S
         seen = set()
         while len(seen) < 3 and time.monotonic() < deadline:
             data = path.read_bytes() if path.exists() else b"0" * 300_000

@@ -18,7 +18,7 @@ from pathlib import Path
 from edge_asd.state_dir import StateLock
 with StateLock(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

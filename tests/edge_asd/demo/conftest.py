@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from brokers import PATIENCE_S
 from support.processes import environment
 
 
@@ -35,7 +36,7 @@ class Demo:
     def rest(self):
         """Read to the end, and return the exit code."""
         self.lines += self.process.stdout.read().splitlines()
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE_S)
 
     def children(self):
         pid = self.process.pid

@@ -6,6 +6,7 @@ import socket
 import threading
 
 import pytest
+from brokers import PATIENCE_S
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -21,7 +22,7 @@ def publish(port, messages, *, retain=False):
     client.connect("127.0.0.1", port)
     client.loop_start()
     for topic, payload in messages:
-        client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(5)
+        client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
     client.disconnect()
     client.loop_stop()
 
@@ -29,7 +30,7 @@ def publish(port, messages, *, retain=False):
 def received(subscriber, count):
     messages = []
     while len(messages) < count:
-        message = subscriber.get(5.0)
+        message = subscriber.get(PATIENCE_S)
         assert message is not None, f"only {len(messages)} of {count} arrived"
         messages.append((message.topic, message.payload))
     return messages

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from brokers import PATIENCE_S, eventually
 from support.processes import environment
 
 from edge_asd.config import load_config
@@ -18,10 +20,11 @@ from edge_asd.demo.subscriber import Subscriber
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
-FAST = ("--speed", "25")
+FAST = 25
+SLOWEST = 3
 
 
-def gone(pid, within_s=10.0):
+def gone(pid, within_s=PATIENCE_S):
     deadline = time.monotonic() + within_s
     while Path(f"/proc/{pid}").exists():
         if time.monotonic() > deadline:
@@ -35,16 +38,29 @@ def number(lines, pattern):
     return found
 
 
+def overwhelmed(run, folder):
+    """Whether sound came faster than this computer could listen to it."""
+    dropped = "reason=worker_late" in (folder / "daemon.log").read_text()
+    return dropped or any("too long for this computer" in line for line in run.lines)
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_subscriber_hears_the_alert_and_the_all_clear_of_a_pump_that_breaks(
     demo, tiny_bundle, tmp_path
 ):
-    started = time.monotonic()
-    run = demo("--bundle", tiny_bundle.path, *FAST)
-    code = run.rest()
+    speed = FAST
+    while True:
+        run = demo("--bundle", tiny_bundle.path, "--speed", speed)
+        code = run.rest()
+        (folder,) = tmp_path.glob("edge-asd-demo-*")
+        # A busy computer is told to try again at half the speed, and so do we.
+        if code == 0 or speed <= SLOWEST or not overwhelmed(run, folder):
+            break
+        shutil.rmtree(folder)
+        speed //= 2
     text = "\n".join(run.lines)
     assert code == 0, text
-    assert time.monotonic() - started < 30
     events = [line for line in run.lines if "edge-asd/demo/pump/event " in line]
     kinds = [re.search(r'"type":"(\w+)"', line).group(1) for line in events]
     assert kinds[0] == "new"
@@ -58,26 +74,25 @@ def test_the_subscriber_hears_the_alert_and_the_all_clear_of_a_pump_that_breaks(
         assert -1 not in places
         assert places == sorted(places)
     assert "0 before the fault" in text
-    late_s = int(number(run.lines, r"alert +\d+:\d\d, (\d+) s later").group(1))
-    assert 14 <= late_s <= 50  # above_s of the default alert settings, and the ramp
-    (folder,) = tmp_path.glob("edge-asd-demo-*")
+    # above_s and within_s of the default alert settings, in the time of the stream
+    assert 14 <= float(re.search(r'"duration_s":([\d.]+)', events[0]).group(1)) <= 20
+    assert int(number(run.lines, r"alert +\d+:\d\d, (\d+) s later").group(1)) >= 14
     assert load_config(folder / "config.yaml").monitors[0].name == "pump"
     assert (folder / "state" / "profiles" / "pump" / "profile.json").exists()
 
 
 @pytest.mark.slow
 def test_a_kept_demo_serves_other_subscribers_and_ends_well_with_ctrl_c(demo, tiny_bundle):
-    run = demo("--bundle", tiny_bundle.path, "--keep", *FAST)
+    run = demo("--bundle", tiny_bundle.path, "--keep", "--speed", FAST)
     run.until("It is left running")
     port = int(re.search(r"-p (\d+)", run.until("mosquitto_sub")).group(1))
-    states = []
     with Subscriber("127.0.0.1", port) as other:
-        deadline = time.monotonic() + 10
-        while not states and time.monotonic() < deadline:
+
+        def normal():  # retained: nothing changes any more, unless the daemon is late
             message = other.get(0.5)
-            if message is not None and message.leaf == "state":
-                states.append(message.fields["state"])
-    assert states == ["normal"]  # retained: nothing changes any more
+            return message and message.leaf == "state" and message.fields["state"] == "normal"
+
+        eventually(normal, what="the state")
     (daemon,) = run.children()
     run.interrupt()
     assert run.rest() == 0
@@ -150,7 +165,7 @@ def test_a_reader_that_leaves_ends_the_demo(tiny_bundle, tmp_path):
         env=environment(TMPDIR=str(tmp_path)),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=2 * PATIENCE_S,
         check=False,
     )
     assert result.stdout.startswith("$ cat ")

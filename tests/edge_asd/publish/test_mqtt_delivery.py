@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from brokers import Gate, SmallBroker, Subscriber, eventually
+from brokers import PATIENCE_S, Gate, SmallBroker, Subscriber, eventually
 from prometheus_client import CollectorRegistry
 from publish_samples import message
 
@@ -212,7 +212,7 @@ def test_the_will_says_offline_for_a_killed_process_and_state_stays(mosquitto, t
 
 def test_a_short_drop_is_not_announced_as_offline(mosquitto, tmp_path):
     mosquitto.start()
-    timing = Timing(backoff_s=(0.02, 0.1), will_delay_s=5, stable_s=0.0)
+    timing = Timing(backoff_s=(0.02, 0.1), will_delay_s=300, stable_s=0.0)
     with (
         Subscriber(mosquitto.port) as heard,
         Gate(mosquitto.port) as gate,
@@ -228,10 +228,11 @@ def test_a_short_drop_is_not_announced_as_offline(mosquitto, tmp_path):
 def test_a_clean_stop_drains_and_says_offline_at_once(mosquitto, tmp_path):
     mosquitto.start()
     with Subscriber(mosquitto.port) as heard:
-        device = Device(tmp_path / "s", mosquitto.url, Timing())
+        # Should it leave without a goodbye, its will comes too late for this test.
+        device = Device(tmp_path / "s", mosquitto.url, Timing(will_delay_s=300))
         device.wait_connected()
         wanted = device.record(50)
-        device.sink.close(drain_s=5.0)
+        device.sink.close(drain_s=PATIENCE_S)
         assert device.store.outbox.stats().messages == 0
         device.store.close()
         settled(heard, TOPICS.status, b"offline")
@@ -356,6 +357,11 @@ def test_the_will_waits_as_long_as_the_session_lives(tmp_path):
         assert will_delay in broker.connects[0]
 
 
+def warned(device):
+    status, text = device.sink.health()
+    return status is Health.WARNING and "another client use" in text
+
+
 def test_two_clients_with_one_identifier_do_not_fight_at_full_speed(mosquitto, tmp_path):
     mosquitto.start()
     timing = Timing(backoff_s=(0.2, 60.0))
@@ -364,12 +370,11 @@ def test_two_clients_with_one_identifier_do_not_fight_at_full_speed(mosquitto, t
         Device(tmp_path / "two", mosquitto.url, timing) as two,
     ):
         eventually(lambda: one.sink.connected or two.sink.connected)
-        time.sleep(1.5)
-        name = "mqtt_connect_attempts_total"
-        attempts = [d.metric(name, result="accepted") for d in (one, two)]
-        assert all(1 <= count <= 8 for count in attempts)
-        assert {d.sink.health()[0] for d in (one, two)} == {Health.WARNING}
-        assert all("another client use" in d.sink.health()[1] for d in (one, two))
+        time.sleep(1.5)  # at full speed this is enough for hundreds of attempts
+        for device in (one, two):
+            eventually(lambda device=device: warned(device), what="the warning")
+            # Waits double from 0.2 s on: so many would last minutes.
+            assert device.metric("mqtt_connect_attempts_total", result="accepted") <= 12
 
 
 @pytest.fixture
@@ -422,5 +427,5 @@ def test_the_pump_moves_while_it_waits_and_stops_at_once(tmp_path):
     device = Device(tmp_path / "s", f"mqtt://127.0.0.1:{port}", Timing(backoff_s=(60.0, 60.0)))
     with device:
         seen = device.sink.progress
-        eventually(lambda: device.sink.progress > seen + 3, timeout_s=5)
+        eventually(lambda: device.sink.progress > seen + 3)
     assert not device.sink._thread.is_alive()
