@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from edge_asd.database import Database, has_table
 from edge_asd.ledger_dates import Dates
-from edge_asd.ledger_file import dates_of
+from edge_asd.ledger_file import ANY_RUN, FILE_NAME, SCHEMA, dates_of
 from edge_asd.ledger_timeline import Account, Stretch, Sums, no_seconds
 
 
@@ -41,6 +43,50 @@ class Summary:
     def coverage(self) -> float:
         """Share of the seconds that were scored, 0 to 1."""
         return self.seconds[Account.SCORED] / self.accounted_s
+
+    def over(self, begin_s: int, end_s: int) -> Summary:
+        """The same seconds, seen in another span: the clock may have jumped over its edges."""
+        return Summary(begin_s, end_s, self.seconds, end_s - begin_s - self.accounted_s)
+
+
+class LedgerReader:
+    """The ledger of a state directory, for a process that looks while a daemon may run.
+
+    Args:
+        directory: The state directory; the ledger must be there.
+
+    Raises:
+        StorageError: It cannot be opened.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._database = Database(directory / FILE_NAME, SCHEMA, read_only=True)
+
+    def monitors(self) -> list[str]:
+        """Names of all monitors that were ever kept, sorted.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+
+        def select(connection: sqlite3.Connection) -> list[str]:
+            if not has_table(connection, "monitors"):
+                return []
+            return [name for (name,) in connection.execute("SELECT DISTINCT monitor FROM monitors")]
+
+        return sorted(self._database.read(select))
+
+    def passages(self, monitor: str, begin_s: int, end_s: int) -> list[Passage]:
+        """What became of a span of wall time, in the order in which it was recorded.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        return self._database.read(lambda c: list(passages(c, monitor, begin_s, end_s, ANY_RUN)))
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._database.close()
 
 
 def passages(
@@ -108,9 +154,8 @@ def summarise(every: Sequence[Passage]) -> Summary | None:
     seconds = no_seconds()
     for passage in every:
         seconds[passage.account] += passage.end_s - passage.begin_s
-    begin_s, end_s = every[0].begin_s, every[-1].end_s
     # Time without a daemon is in the account DOWN: what else is missing, the clock has jumped over.
-    return Summary(begin_s, end_s, seconds, end_s - begin_s - sum(seconds.values()))
+    return Summary(0, 0, seconds, 0).over(every[0].begin_s, every[-1].end_s)
 
 
 def longest_unscored(every: Iterable[Passage], count: int) -> list[Passage]:

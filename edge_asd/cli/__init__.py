@@ -23,6 +23,7 @@ _COMMANDS = {
     "devices": "List the inputs that a monitor can listen to.",
     "check": "Check the operator's file, the bundle and the profiles.",
     "events": "List the steps of every alert.",
+    "ledger": "Show what became of every second of every monitor.",
     "bundle": "Look into bundles.",
 }
 
