@@ -4,6 +4,8 @@ PortAudio freezes its list of devices when it starts, and a driver may crash or 
 microphone has a process of its own, which its owner kills and starts again. It reads with blocking
 calls, because callbacks need writable and executable memory, and never stops a stream, because
 that can hang for minutes; the kernel closes the device when the process ends.
+
+It imports little, because every second of a start is a second of deafness.
 """
 
 from __future__ import annotations
@@ -14,16 +16,19 @@ import os
 import threading
 import time
 from dataclasses import asdict
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import Any, BinaryIO, NoReturn
 
 from edge_asd.capture import wire
-from edge_asd.capture.devices import NO_PORTAUDIO, InputDevice, choose_device, read_cards
+from edge_asd.capture.abilities import abilities
+from edge_asd.capture.cards import PROC, read_cards
+from edge_asd.capture.devices import NO_PORTAUDIO, InputDevice, choose_device
+from edge_asd.capture.negotiate import Opened, open_input, rates_to_try
+from edge_asd.capture.origin import Held, Origin, find_origin
+from edge_asd.capture.pulse import TOKEN
 from edge_asd.errors import CaptureError
 
 _BLOCK_S = 0.1
-_FULL_SCALE = np.float32(2.0**-31)
+_LAST_WORDS_S = 1.0
 
 
 def main() -> None:
@@ -32,33 +37,45 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="print the inputs as JSON and leave")
     parser.add_argument("--device", default="", help="name as in alsa:NAME")
     parser.add_argument("--rate", type=int, default=0, help="hertz; 0 is the device's own")
-    parser.add_argument("--channels", type=int, default=1)
+    parser.add_argument("--channels", type=int, default=1, help="at least so many")
+    parser.add_argument("--expect", default="", help="identity to report if it fits as well")
     arguments = parser.parse_args()
     # Audio libraries may print: what they print must not get between the records.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    threading.Thread(target=_leave_with_owner, name="owner", daemon=True).start()
     code = _list(out) if arguments.list else _capture(out, arguments)
     # Without clean-up: PortAudio's own termination waits for streams and can hang.
     os._exit(code)
 
 
 def _list(out: BinaryIO) -> int:
+    """All inputs in one line, then a line for every one that is hardware."""
     try:
-        answer: dict[str, Any] = {"devices": [asdict(device) for device in _inputs(_portaudio())]}
+        devices = _inputs(_portaudio())
     except CaptureError as error:
-        answer = {"error": str(error)}
-    out.write(json.dumps(answer).encode() + b"\n")
-    out.flush()
+        _say(out, {"error": str(error)})
+        return 0
+    _say(out, {"devices": [asdict(device) for device in devices]})
+    for device in devices:
+        if device.hardware is not None:
+            card, number = device.hardware
+            able = abilities(f"hw:{card},{number}")
+            _say(out, {"index": device.index, **asdict(able)})
     return 0
 
 
+def _say(out: BinaryIO, answer: dict[str, Any]) -> None:
+    out.write(json.dumps(answer).encode() + b"\n")
+    out.flush()
+
+
 def _capture(out: BinaryIO, arguments: argparse.Namespace) -> int:
-    threading.Thread(target=_leave_with_owner, name="owner", daemon=True).start()
+    writer = _Writer(out)
     try:
-        _stream(out, arguments.device, arguments.rate, arguments.channels)
+        _stream(writer, arguments)
     except CaptureError as error:
-        out.write(wire.pack_error(str(error)))
-        out.flush()
+        writer.leave(str(error))
     except BrokenPipeError:
         pass  # the owner is gone
     return 1
@@ -68,6 +85,31 @@ def _leave_with_owner() -> None:
     """End with the owner even while the driver holds the main thread."""
     os.read(0, 1)
     os._exit(0)
+
+
+class _Writer:
+    """Whole records only, from whichever thread."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._lock = threading.Lock()
+
+    def write(self, data: bytes) -> None:
+        """Write one record or the hello line."""
+        with self._lock:
+            self._out.write(data)
+            self._out.flush()
+
+    def leave(self, reason: str) -> NoReturn:
+        """Say why and end the process, also when the owner does not read or is gone."""
+        if self._lock.acquire(timeout=_LAST_WORDS_S):
+            try:
+                self._out.write(wire.pack_error(reason))
+                self._out.flush()
+            finally:
+                os._exit(1)
+        os.write(2, reason.encode() + b"\n")
+        os._exit(1)
 
 
 def _portaudio() -> Any:
@@ -101,49 +143,82 @@ def _inputs(portaudio: Any) -> list[InputDevice]:
         raise CaptureError(f"PortAudio: {error}") from error
 
 
-def _stream(out: BinaryIO, name: str, rate: int, channels: int) -> None:
+def _stream(writer: _Writer, arguments: argparse.Namespace) -> None:
+    token = os.urandom(8).hex()
+    # libpulse hands such variables to the server as properties of every stream.
+    os.environ[f"PULSE_PROP_{TOKEN}"] = token
     portaudio = _portaudio()
-    device = choose_device(name, _inputs(portaudio), read_cards())
-    if channels > device.channels:
-        raise CaptureError(
-            f"alsa: {device.name!r} has {device.channels} channels, not {channels}; "
-            f"write channels={device.channels} or fewer"
-        )
-    rate = rate or device.default_rate
+    device = choose_device(arguments.device, _inputs(portaudio), read_cards())
+    opened, origin = _open(portaudio, device, arguments, token)
+    hello = wire.Hello(
+        rate=opened.rate,
+        channels=opened.channels,
+        format=opened.format,
+        device=device.name,
+        identity=origin.identity(arguments.expect),
+        note="; ".join(filter(None, (_rate_note(arguments.rate, opened.rate), origin.note))),
+    )
+    writer.write(hello.line())
+    if origin.client is not None and origin.route is not None:
+        follow = threading.Thread(target=_follow, args=(writer, origin), name="route", daemon=True)
+        follow.start()
     try:
-        # int32 keeps 24 bits, cannot hold NaN and is what every driver converts to exactly.
-        stream = portaudio.RawInputStream(
-            device=device.index, samplerate=rate, channels=channels, dtype="int32", latency="high"
-        )
-        stream.start()
-    except portaudio.PortAudioError as error:
-        raise CaptureError(
-            f"alsa: cannot open {device.name!r} at {rate} Hz: {error}; its own rate is "
-            f"{device.default_rate} Hz, and another program may hold it (fuser -v /dev/snd/*)"
-        ) from error
-    out.write(wire.Hello(rate, channels, device.name).line())
-    try:
-        _copy(stream, out, rate, channels)
+        _copy(opened, writer)
     except portaudio.PortAudioError as error:
         raise CaptureError(f"alsa: {device.name!r} stopped: {error}; is it unplugged?") from error
     finally:
-        stream.abort(ignore_errors=True)
+        opened.close()
 
 
-def _copy(stream: Any, out: BinaryIO, rate: int, channels: int) -> None:
+def _open(
+    portaudio: Any, device: InputDevice, arguments: argparse.Namespace, token: str
+) -> tuple[Opened, Origin]:
+    """Open it, and again at the rate of the hardware if a converter turns out to lie between."""
+    # PortAudio may itself keep connections to sound servers, which are not the stream's.
+    before = None if "pulse" in device.host_api.casefold() else Held()
+    if arguments.channels > device.channels:
+        raise CaptureError(
+            f"alsa: {device.name!r} has {device.channels} channels, not {arguments.channels}; "
+            f"write channels={device.channels} or fewer"
+        )
+    rates = rates_to_try(arguments.rate, device)
+    opened = open_input(portaudio, device, rates, arguments.channels)
+    origin = find_origin(device.name, token, before, read_cards, PROC)
+    if arguments.rate or origin.rate in {None, opened.rate}:
+        return opened, origin
+    opened.close()
+    if origin.client is not None:
+        origin.client.close()
+    own = [rate for rate in (origin.rate, opened.rate) if rate]
+    opened = open_input(portaudio, device, own, arguments.channels)
+    return opened, find_origin(device.name, token, before, read_cards, PROC)
+
+
+def _rate_note(asked: int, rate: int) -> str:
+    return f"opened at {rate} Hz, because it refuses {asked} Hz" if asked not in {0, rate} else ""
+
+
+def _follow(writer: _Writer, origin: Origin) -> None:
+    """Leave at once when the sound server takes the stream from this microphone."""
+    if origin.client is not None and origin.route is not None:
+        writer.leave(f"alsa: {origin.client.follow(origin.route)}")
+
+
+def _copy(opened: Opened, writer: _Writer) -> None:
+    rate = opened.rate
     frames = max(1, round(_BLOCK_S * rate))
-    began = time.monotonic_ns()
+    began = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     start = sequence = 0
     while True:
-        data, overflowed = stream.read(frames)
-        now = time.monotonic_ns()
+        data, overflowed = opened.stream.read(frames)
+        now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         if overflowed:
             # How much the driver lost is not said: what the clock misses, and at least one sample.
             start += max(1, (now - began) * rate // 1_000_000_000 - start - frames)
-        samples = np.frombuffer(data, "<i4").astype(np.float32) * _FULL_SCALE
         kind = wire.OVERFLOW if overflowed else wire.BLOCK
-        out.write(wire.pack(wire.Header(kind, sequence, start, now, frames, channels), samples))
-        out.flush()
+        payload = bytes(data)
+        header = wire.Header(kind, sequence, start, now, frames, len(payload))
+        writer.write(wire.pack(header, payload))
         start, sequence = start + frames, sequence + 1
 
 

@@ -106,14 +106,20 @@ class ExecUri:
 
 @dataclass(frozen=True, slots=True)
 class AlsaUri:
-    """A microphone, by card id or name, ``hw:CARD=…`` or a part of its PortAudio name."""
+    """A microphone, by card id or name, ``hw:CARD=…``, ``usb:…`` or a part of its PortAudio name.
+
+    ``usb:`` takes a serial number or the socket it is plugged into, ``1-1.2`` (bus and ports) or
+    ``0000:00:14.0-1.2`` (controller and ports), as ``edge-asd devices`` shows them; ``,DEV=1``
+    behind any of these picks another input of the same card.
+    """
 
     text: str
     name: str
     """Empty: the default input."""
     rate: int | None = None
-    """None: the device's own rate."""
-    channels: int = 1
+    """None: the device's own rate. A rate that the hardware refuses becomes its own rate too."""
+    channels: int | None = None
+    """None: as many as its monitors need. More are opened where the hardware refuses fewer."""
     finite: bool = field(default=False, init=False)
     live: bool = field(default=True, init=False)
 
@@ -166,7 +172,8 @@ def parse_source(uri: str) -> SourceUri:
 
     ``file:PATH?speed=max|NUMBER&loop&gaps=clip`` (a ``?`` or ``%`` in a file name is written
     ``%3F`` or ``%25``), ``sim:KIND?fault=…``, ``exec:COMMAND?rate=…&channels=…&format=…`` (options
-    are what follows the last ``?`` if it reads as options) and ``alsa:NAME?rate=…&channels=…``.
+    are what follows the last ``?`` if it reads as options) and ``alsa:NAME?rate=…&channels=…``,
+    where NAME may be ``usb:SERIAL`` or ``usb:1-1.2``.
 
     Args:
         uri: The text.
@@ -177,8 +184,9 @@ def parse_source(uri: str) -> SourceUri:
     Raises:
         ConfigError: The scheme or an option is unknown, a value is malformed, or a part is missing.
 
-    >>> parse_source("alsa:USB?rate=48000")
-    AlsaUri(text='alsa:USB?rate=48000', name='USB', rate=48000, channels=1, finite=False, live=True)
+    >>> uri = parse_source("alsa:USB?rate=48000")
+    >>> (uri.name, uri.rate, uri.live)
+    ('USB', 48000, True)
     """
     scheme, colon, rest = uri.strip().partition(":")
     if not colon or scheme not in _SCHEMES:
@@ -259,7 +267,13 @@ def _split_command(text: str, rest: str) -> tuple[str, dict[str, Any]]:
 
 def _alsa(text: str, rest: str) -> AlsaUri:
     name, _, query = rest.partition("?")
-    return AlsaUri(text=text, name=name.strip(), **parse_options(text, query, _ALSA_OPTIONS))
+    name = name.strip()
+    if name == "usb:" or name.startswith("usb:,"):
+        raise ConfigError(
+            f"source {text!r}: which one? write alsa:usb:SERIAL or alsa:usb:1-1.2 "
+            f"(see: edge-asd devices)"
+        )
+    return AlsaUri(text=text, name=name, **parse_options(text, query, _ALSA_OPTIONS))
 
 
 _SCHEMES: dict[str, Callable[[str, str], SourceUri]] = {
