@@ -1,0 +1,272 @@
+"""Keeping evidence within its quota, whatever else is on the disk and whatever dies in between.
+
+Space is reserved in the index before anything is written; what retention has to delete for it goes
+first. The folders are the truth: opening the store makes the index agree with them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from edge_asd.errors import StorageError
+from edge_asd.evidence import folders
+from edge_asd.evidence.books import Books
+from edge_asd.evidence.limits import EvidenceError, Limits
+from edge_asd.evidence.records import Cause, EvidenceRecord, Kept, Refusal, Usage
+from edge_asd.evidence.retention import too_old
+
+FOLDER = "evidence"
+PRUNE_EVERY_S = 600.0
+
+logger = logging.getLogger(__name__)
+
+
+def free_bytes(folder: Path) -> int:
+    """What the file system of ``folder`` has left for whoever is not root.
+
+    Raises:
+        OSError: It cannot be asked.
+    """
+    answer = os.statvfs(folder)
+    return answer.f_bavail * answer.f_frsize
+
+
+class EvidenceStore:
+    """The evidence of all monitors; one process writes, every thread of it may.
+
+    Nothing is touched before `open`, which the other methods call where it is needed: a disk that
+    cannot be used at the start is tried again with every piece of evidence.
+
+    Args:
+        directory: The state directory.
+        quota_bytes: Disk space that evidence may take, reservations included.
+        free_floor_bytes: Evidence never leaves less free on the file system.
+        keep_s: Age at which evidence is deleted.
+        worst_per_monitor: So many of the highest scores of a monitor go last.
+        clock: Wall time, seconds since 1970 UTC.
+        free: Free bytes of a file system.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        quota_bytes: int = 512 * 10**6,
+        free_floor_bytes: int = 256 * 10**6,
+        keep_s: float = 90 * 86400.0,
+        worst_per_monitor: int = 20,
+        clock: Callable[[], float] = time.time,
+        free: Callable[[Path], int] = free_bytes,
+    ) -> None:
+        self.root = directory / FOLDER
+        self._limits = Limits(quota_bytes, free_floor_bytes, keep_s, worst_per_monitor)
+        self._clock, self._free = clock, free
+        self._lock = threading.RLock()
+        self._books: Books | None = None
+        self._written = 0
+        self._refused: Counter[Refusal] = Counter()
+        self._failure = ""
+        self._failed_bytes = 0
+        self._pruned_at = -PRUNE_EVERY_S
+
+    def open(self) -> None:
+        """Make the index agree with the folders, and clear away what a crash left.
+
+        Raises:
+            StorageError: The folder cannot be used; a later call tries again.
+        """
+        with self._opened():
+            pass
+
+    def write(self, record: EvidenceRecord, files: Mapping[str, bytes]) -> Kept:
+        """Keep the evidence of an alert; what has to go for it goes first.
+
+        Args:
+            record: Whose it is.
+            files: Contents by name.
+
+        Raises:
+            EvidenceError: It is not kept, and nothing of it is left.
+            ValueError: A file has a name that cannot be used.
+        """
+        contents = folders.with_record(record, files)
+        size = folders.disk_bytes(len(data) for data in contents.values())
+        try:
+            kept = self._write(record, contents, size)
+        except EvidenceError as error:
+            self._failed_bytes = size
+            self.refuse(record.event_id, error.refusal, str(error))
+            raise
+        with self._lock:
+            self._written += 1
+            self._failure = ""
+        return kept
+
+    def refuse(self, event_id: str, refusal: Refusal, text: str) -> None:
+        """Count that an alert has no evidence, and remember why for whoever looks for it."""
+        with self._lock:
+            self._refused[refusal] += 1
+            self._failure = text
+            books = self._books
+        if books is not None and refusal is not Refusal.TWICE:
+            with suppress(StorageError):  # it counts, even if it cannot be written down
+                books.index.note(event_id, text)
+
+    def find(self, event_id: str) -> Kept | None:
+        """Evidence of one alert.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        return next((kept for kept in self.kept() if kept.record.event_id == event_id), None)
+
+    def kept(self) -> list[Kept]:
+        """All evidence, oldest first.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        with self._opened() as books:
+            return books.kept()
+
+    def prune(self) -> int:
+        """Delete what is too old or too much.
+
+        Returns:
+            How many pieces of evidence were deleted.
+
+        Raises:
+            StorageError: The index or the folder cannot be used.
+        """
+        self._pruned_at = self._clock()
+        with self._opened() as books:
+            with suppress(StorageError):  # of a full disk all the more must go
+                books.index.correct_times()
+            number = books.retry()
+            old = too_old(books.candidates(), self._clock(), self._limits.keep_s)
+            number += books.delete(old)
+            number += books.delete(books.plan(0))
+            if books.plan(self._failed_bytes).refusal is None:
+                self._failure = ""  # what was refused would fit now
+            return number
+
+    def look(self) -> None:
+        """Prune now and then; cheap, and never raises."""
+        if abs(self._clock() - self._pruned_at) < PRUNE_EVERY_S:
+            return
+        try:
+            self.prune()
+        except StorageError as error:
+            self._failure = str(error)
+            logger.warning("evidence not pruned error=%s", error)
+
+    def usage(self) -> Usage:
+        """How much there is; never raises."""
+        with self._lock:
+            usage = Usage(
+                quota_bytes=self._limits.quota_bytes,
+                free_floor_bytes=self._limits.free_floor_bytes,
+                written=self._written,
+                refused=dict(self._refused),
+                failure=self._failure,
+            )
+        try:
+            with self._opened() as books:
+                kept = books.kept()
+                pinned = [one for one in kept if one.pinned]
+                return replace(
+                    usage,
+                    used_bytes=books.used_bytes(),
+                    pinned_bytes=sum(one.bytes for one in pinned),
+                    free_bytes=books.free_bytes(),
+                    kept=len(kept),
+                    pinned=len(pinned),
+                    deleted=dict(books.deleted),
+                    stuck=len(books.stuck) + len(books.leftovers.drafts),
+                    foreign=books.leftovers.foreign,
+                )
+        except StorageError as error:
+            return replace(usage, failure=usage.failure or str(error))
+
+    def close(self) -> None:
+        """Close the index; it opens again where it is needed."""
+        with self._lock:
+            if self._books is not None:
+                self._books.index.close()
+                self._books = None
+
+    def _write(self, record: EvidenceRecord, contents: Mapping[str, bytes], size: int) -> Kept:
+        folder = folders.folder_of(record)
+        kept = folders.kept_of(record, self.root / folder, contents)
+        with self._opened() as books:
+            self._admit(books, record, folder, size)
+        try:
+            # Not under the lock: a slow disk keeps neither metrics nor another monitor waiting.
+            with self._translated():
+                folders.write_folder(self.root, folder, contents)
+            with self._opened():
+                self._settle(books, kept, folder)
+        except BaseException:
+            with self._lock:
+                books.release(record.event_id, folder)
+            raise
+        return kept
+
+    def _settle(self, books: Books, kept: Kept, folder: Path) -> None:
+        try:
+            books.settle(kept)
+        except BaseException:
+            folders.delete(self.root, folder)
+            raise
+
+    def _admit(self, books: Books, record: EvidenceRecord, folder: Path, size: int) -> None:
+        """Reserve space, having deleted what must go for it."""
+        freed = False
+        while True:
+            if books.knows(record.event_id):
+                text = f"{record.event_id}: this alert has evidence already"
+                raise EvidenceError(Refusal.TWICE, text)
+            decision = books.plan(size)
+            space = any(cause is Cause.FREE_SPACE for _, cause in decision.victims)
+            if decision.refusal is Refusal.FREE_SPACE or (space and freed):
+                # Where deleting did not free anything, deleting more would not either.
+                raise self._limits.too_full(self.root, size, books.free_bytes())
+            if decision.refusal is not None:
+                may_go = sum(one.bytes for one in books.candidates() if not one.pinned)
+                raise self._limits.too_much(self.root, size, books.used_bytes() - may_go)
+            if decision.victims:
+                freed |= bool(books.delete(decision)) and space
+            elif books.reserve(record, folder, size):
+                return
+
+    @contextmanager
+    def _opened(self) -> Iterator[Books]:
+        """The books, under the lock, with every failure of the disk translated."""
+        with self._lock, self._translated():
+            if self._books is None:
+                self.root.mkdir(mode=0o750, parents=True, exist_ok=True)
+                self._books = Books(self.root, self._limits, self._clock, self._free)
+            yield self._books
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except EvidenceError:
+            raise
+        except StorageError as error:
+            raise EvidenceError(Refusal.DISK, str(error)) from error
+        except OSError as error:
+            raise EvidenceError(
+                Refusal.DISK,
+                f"{self.root}: evidence cannot be used: {error.strerror or error}; free space or "
+                "correct the permissions",
+            ) from error
