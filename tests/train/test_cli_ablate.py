@@ -17,6 +17,9 @@ from tones import dcase_tones
 from edge_asd_train.cli import main
 
 
+pytestmark = pytest.mark.timeout(1200)
+
+
 @pytest.fixture
 def words(tmp_path, recipe):
     """Arguments of a short ablation."""
@@ -67,7 +70,7 @@ def test_ctrl_c_leaves_and_resume_goes_on(tmp_path, words):
     while not begun.exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=600)
     assert (process.returncode, "go on with --resume" in said) == (130, True), said
     resumed = run(*words, "--resume")
     assert resumed.exit_code == 0, resumed.output

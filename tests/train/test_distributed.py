@@ -43,7 +43,7 @@ def fit_in_two(arguments):
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=1000,
     )
 
 
@@ -52,6 +52,7 @@ def parameters(state, learner):
     return torch.cat([state[name].double().flatten() for name, _ in learner.named_parameters()])
 
 
+@pytest.mark.timeout(1200)
 def test_two_processes_end_with_the_weights_of_one(tmp_path, data, recipe):
     # Adam divides by the size of a gradient: with a tiny eps it would turn the rounding of a
     # gradient that is all but zero into a step of full length.

@@ -40,12 +40,13 @@ def interrupted(command, out, number, after):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.005)
         process.send_signal(number)
-        _, said = process.communicate(timeout=200)
+        _, said = process.communicate(timeout=600)
     finally:
         process.kill()
     return process.returncode, said
 
 
+@pytest.mark.timeout(1800)
 def test_a_run_ended_by_ctrl_c_and_by_sigterm_resumes_to_the_same_weights(tmp_path, command):
     threads = torch.get_num_threads()
     whole = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "whole")])

@@ -40,7 +40,7 @@ def test_no_more_than_one_batch_is_made_ahead_on_the_processor(store, recipe):
     with closing(Prefetch(Counted(store, recipe), CPU)) as ahead:
         ahead.at(3)
         ahead.at(4)
-        assert made.wait(10)
+        assert made.wait(60)
     assert asked == [3, 4, 5]
 
 

@@ -58,11 +58,17 @@ def test_a_perfect_ranking_has_no_width():
     assert interval([perfect]) == (1.0, 1.0)
 
 
-def test_a_thousand_draws_take_seconds_at_most():
+def test_a_thousand_draws_cost_far_less_than_a_thousand_scores():
     given = [section(f"machine-{place}", clips=200, seed=place) for place in range(7)]
-    start = time.process_time()
-    interval(given, 2023, resamples=1000)
-    assert time.process_time() - start < 5
+
+    def cost_s(work):
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    one_s = min(cost_s(lambda: evaluate(given, 2023)) for _ in range(3))
+    # All draws at once, not one score after the other: three times faster on any machine.
+    assert cost_s(lambda: interval(given, 2023, resamples=1000)) < 1000 * one_s / 3
 
 
 def test_the_jackknife_is_that_of_its_definition():
