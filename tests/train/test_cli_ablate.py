@@ -16,7 +16,6 @@ from tones import dcase_tones
 
 from edge_asd_train.cli import main
 
-
 pytestmark = pytest.mark.timeout(1200)
 
 
