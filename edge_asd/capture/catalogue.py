@@ -11,7 +11,7 @@ from typing import Any
 from edge_asd.capture.abilities import Abilities
 from edge_asd.capture.cards import PROC, SYSFS, SoundCard, identities, read_cards
 from edge_asd.capture.child import Child
-from edge_asd.capture.devices import InputDevice, portaudio_child
+from edge_asd.capture.devices import InputDevice, choose_device, portaudio_child
 from edge_asd.capture.negotiate import rates_to_try
 from edge_asd.errors import CaptureError, StallError
 
@@ -158,3 +158,21 @@ def _native_rate(device: InputDevice, able: Abilities) -> int | None:
     if device.hardware is None:
         return None
     return next((rate for rate in rates_to_try(0, device) if rate in able.rates), None)
+
+
+def find_input(name: str, entries: Sequence[InputEntry], cards: Sequence[SoundCard]) -> InputEntry:
+    """The entry that a monitor's source of that name would listen to.
+
+    Args:
+        name: As behind ``alsa:``.
+        entries: All inputs.
+        cards: All sound cards.
+
+    Raises:
+        CaptureError: None fits, or several.
+    """
+    devices = [
+        InputDevice(at, entry.name, entry.host_api, entry.channels, 0, entry.is_default)
+        for at, entry in enumerate(entries)
+    ]
+    return entries[choose_device(name, devices, cards).index]

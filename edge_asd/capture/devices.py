@@ -84,8 +84,8 @@ def choose_device(
         return _on_usb(name[4:], devices, cards)
     if not devices:
         raise CaptureError(
-            "alsa: no microphone found; plug one in, start its sound server if it has one, and check "
-            "that this user is in group audio"
+            "alsa: no microphone found; plug one in, start its sound server if it has one, and "
+            "check that this user is in group audio"
         )
     if not name:
         return next((device for device in devices if device.is_default), devices[0])

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_asd.capture.cards import SoundCard, identities
+from edge_asd.capture.cards import PROC, SoundCard, identities
 from edge_asd.capture.pulse import PulseClient, Route
 from edge_asd.errors import CaptureError, StallError
 
@@ -82,15 +82,18 @@ def _peer(fd: int) -> str:
 def find_origin(
     name: str,
     token: str,
+    *,
+    held: Held,
     before: Held | None,
     cards: Callable[[], tuple[SoundCard, ...]],
-    proc: Path,
+    proc: Path = PROC,
 ) -> Origin:
     """Look where a stream that runs comes from.
 
     Args:
         name: Of the device that was opened; its identity where nothing better is known.
         token: Property of our stream at a sound server.
+        held: What is held now.
         before: What was held before it was opened, if that is known not to belong to it.
         cards: Reads the sound cards.
         proc: ``/proc/asound``.
@@ -98,7 +101,6 @@ def find_origin(
     Raises:
         CaptureError: A sound server that must know does not say: opening again may help.
     """
-    held = Held()
     if inputs := held.inputs():
         return _hardware(inputs, cards(), proc)
     servers = held.servers(before)

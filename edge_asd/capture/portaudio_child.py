@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from edge_asd.capture import wire
 from edge_asd.capture.abilities import abilities
-from edge_asd.capture.cards import PROC, read_cards
+from edge_asd.capture.cards import read_cards
 from edge_asd.capture.devices import NO_PORTAUDIO, InputDevice, choose_device
 from edge_asd.capture.negotiate import Opened, open_input, rates_to_try
 from edge_asd.capture.origin import Held, Origin, find_origin
@@ -183,7 +183,7 @@ def _open(
         )
     rates = rates_to_try(arguments.rate, device)
     opened = open_input(portaudio, device, rates, arguments.channels)
-    origin = find_origin(device.name, token, before, read_cards, PROC)
+    origin = find_origin(device.name, token, held=Held(), before=before, cards=read_cards)
     if arguments.rate or origin.rate in {None, opened.rate}:
         return opened, origin
     opened.close()
@@ -191,7 +191,8 @@ def _open(
         origin.client.close()
     own = [rate for rate in (origin.rate, opened.rate) if rate]
     opened = open_input(portaudio, device, own, arguments.channels)
-    return opened, find_origin(device.name, token, before, read_cards, PROC)
+    origin = find_origin(device.name, token, held=Held(), before=before, cards=read_cards)
+    return opened, origin
 
 
 def _rate_note(asked: int, rate: int) -> str:

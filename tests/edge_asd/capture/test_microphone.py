@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from edge_asd.capture import InputDevice, Microphone, list_inputs, open_source, parse_source, wire
+from edge_asd.capture import Microphone, list_inputs, open_source, parse_source, wire
 from edge_asd.errors import CaptureError
 
 SAMPLES = (np.random.default_rng(7).uniform(-1, 1, 40_000) * 32767).astype("<i2")
