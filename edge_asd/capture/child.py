@@ -79,6 +79,10 @@ class Child:
         """Whether ``close`` was called."""
         return self._closed.is_set()
 
+    def pause(self, seconds: float) -> None:
+        """Read nothing for so long, or until closed: its pipe fills, and it waits."""
+        self._closed.wait(seconds)
+
     def read(self, n: int, timeout_s: float) -> bytes:
         """Read exactly ``n`` bytes.
 

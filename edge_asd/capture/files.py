@@ -13,6 +13,7 @@ from edge_asd.capture.reading import AudioInfo, inspect, read_blocks
 from edge_asd.capture.uri import FileUri
 from edge_asd.errors import DataError
 from edge_asd.records import Block, FloatArray
+from edge_asd.steady import SteadyClock
 
 SUFFIXES = frozenset({".wav", ".wave", ".flac", ".ogg", ".oga"})
 """What counts as a sound file in a folder; a file named by itself may be called anything."""
@@ -73,16 +74,23 @@ class FileSource:
     Args:
         uri: Path, speed, and whether files are joined or repeated.
         files: The files themselves instead of those the path stands for; at least one.
+        clock: What blocks are dated with.
 
     Raises:
         DataError: A file cannot be used, or differs from the first in rate or channels.
     """
 
-    def __init__(self, uri: FileUri, files: Sequence[Path] | None = None) -> None:
+    def __init__(
+        self,
+        uri: FileUri,
+        files: Sequence[Path] | None = None,
+        *,
+        clock: SteadyClock | None = None,
+    ) -> None:
         self._uri = uri
         self._files = [inspect(path) for path in files or list_audio(uri.path)]
         self._check_alike()
-        self._pacer = Pacer(uri.speed)
+        self._pacer = Pacer(uri.speed, clock)
 
     @classmethod
     def of(cls, files: Sequence[Path]) -> FileSource:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
+from edge_asd.capture.backoff import Backoff
+from edge_asd.capture.cards import read_cards
 from edge_asd.capture.files import FileSource
 from edge_asd.capture.microphone import Microphone
 from edge_asd.capture.program import ProgramSource
@@ -11,13 +11,28 @@ from edge_asd.capture.simulated import SimSource
 from edge_asd.capture.supervise import CaptureThread
 from edge_asd.capture.uri import AlsaUri, ExecUri, FileUri, SourceUri, parse_source
 from edge_asd.protocols import AudioSource
+from edge_asd.steady import SteadyClock
+
+RETRY_S = 5.0
+"""Longest delay between attempts: who plugs a microphone in again wants to see it heard."""
 
 
-def open_source(uri: str | SourceUri) -> AudioSource:
+def open_source(
+    uri: str | SourceUri,
+    *,
+    live: bool = False,
+    channels: int = 1,
+    expected_identity: str = "",
+    clock: SteadyClock | None = None,
+) -> AudioSource:
     """Open a source.
 
     Args:
         uri: Its text, or what `parse_source` made of it.
+        live: Hold a program back to real time.
+        channels: How many a microphone is opened with where ``uri`` does not say.
+        expected_identity: Of the microphone that must be opened; empty for any.
+        clock: What blocks are dated with.
 
     Raises:
         ConfigError: The text is wrong.
@@ -26,30 +41,60 @@ def open_source(uri: str | SourceUri) -> AudioSource:
     """
     parsed = parse_source(uri) if isinstance(uri, str) else uri
     if isinstance(parsed, FileUri):
-        return FileSource(parsed)
+        return FileSource(parsed, clock=clock)
     if isinstance(parsed, ExecUri):
-        return ProgramSource(parsed)
+        return ProgramSource(parsed, live=live, clock=clock)
     if isinstance(parsed, AlsaUri):
-        return Microphone(parsed)
-    return SimSource(parsed)
+        return Microphone(
+            parsed, channels=channels, expected_identity=expected_identity, clock=clock
+        )
+    return SimSource(parsed, clock)
 
 
-def capture(name: str, uri: str | SourceUri, *, once: bool = False) -> CaptureThread:
+def capture(
+    name: str,
+    uri: str | SourceUri,
+    *,
+    once: bool = False,
+    channels: int = 1,
+    clock: SteadyClock | None = None,
+    expected_identity: str = "",
+) -> CaptureThread:
     """A thread, not yet started, that reads a source into a queue.
+
+    A microphone is the one that was opened first, for ever: another one in its place is refused.
 
     Args:
         name: Of the source, for the thread and the log.
         uri: Its text, or what `parse_source` made of it.
         once: Let a program that ended well be the end, and wait for the worker instead of
             dropping what it writes too fast.
+        channels: How many a microphone is opened with where ``uri`` does not say.
+        clock: What blocks are dated with.
+        expected_identity: Of the microphone that must be opened even at first; empty for any.
 
     Raises:
         ConfigError: The text is wrong.
     """
     parsed = parse_source(uri) if isinstance(uri, str) else uri
+    live = parsed.live and not (once and isinstance(parsed, ExecUri))
+    clock = clock or SteadyClock()
+    identity = expected_identity
+
+    def open_again() -> AudioSource:
+        nonlocal identity
+        source = open_source(
+            parsed, live=live, channels=channels, expected_identity=identity, clock=clock
+        )
+        if isinstance(source, Microphone):
+            identity = identity or source.identity
+        return source
+
     return CaptureThread(
         name,
-        partial(open_source, parsed),
-        live=parsed.live and not (once and isinstance(parsed, ExecUri)),
+        open_again,
+        live=live,
         finite=parsed.finite or once,
+        backoff=Backoff(limit_s=RETRY_S),
+        surroundings=read_cards if isinstance(parsed, AlsaUri) else lambda: None,
     )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from edge_asd.capture.child import Child
+from edge_asd.capture.pacing import Throttle
 from edge_asd.capture.pcm import FORMATS, decode
 from edge_asd.capture.uri import ExecUri
 from edge_asd.errors import CaptureError
 from edge_asd.records import Block
+from edge_asd.steady import SteadyClock
 
 STALL_S = 10.0
 """A network stream may take this long to begin; a program silent for longer is given up."""
@@ -28,20 +29,24 @@ class ProgramSource:
 
     Args:
         uri: Command and format.
+        live: Hold it back to real time, and date blocks by when they were read; otherwise it is a
+            recording, read as fast as it is taken and dated by its own time from the beginning.
         stall_s: Longest time for a block of 0.1 s.
-        wall: Seconds since 1970 UTC.
+        clock: What blocks are dated with.
     """
 
     def __init__(
         self,
         uri: ExecUri,
         *,
+        live: bool = False,
         stall_s: float = STALL_S,
-        wall: Callable[[], float] = time.time,
+        clock: SteadyClock | None = None,
     ) -> None:
         self._uri = uri
         self._stall_s = stall_s
-        self._wall = wall
+        self._live = live
+        self._clock = clock or SteadyClock()
         self._child: Child | None = None
         self._closed = False
 
@@ -77,7 +82,7 @@ class ProgramSource:
         uri = self._uri
         frames = max(1, round(_BLOCK_S * uri.rate))
         size = frames * uri.channels * FORMATS[uri.format]
-        start, data = 0, b" "
+        start, data, throttle, opened_at = 0, b" ", Throttle(), 0.0
         while data and not self._closed:
             try:
                 data = child.read(size, self._stall_s)
@@ -88,9 +93,15 @@ class ProgramSource:
             if not np.isfinite(samples).all():
                 what = f"{child.what}: wrote a sample that is NaN or infinite"
                 raise CaptureError(f"{what}; check format={uri.format}")
-            if len(samples) and not child.closed:
-                yield Block(samples, start, self._wall() - len(samples) / uri.rate)
-                start += len(samples)
+            if not len(samples) or child.closed:
+                continue
+            captured_at = self._clock.now() - len(samples) / uri.rate
+            if not start:
+                opened_at = captured_at
+            yield Block(samples, start, captured_at if self._live else opened_at + start / uri.rate)
+            start += len(samples)
+            if self._live:
+                child.pause(throttle.wait_s(len(samples) / uri.rate))
 
     def _check_exit(self, child: Child) -> None:
         code = child.wait(_EXIT_S)

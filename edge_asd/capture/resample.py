@@ -1,4 +1,4 @@
-"""One channel of a source -> mono at the bundle's rate."""
+"""Audio at another rate: one channel of a source -> mono, or all of them together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import soxr
 
 from edge_asd.errors import ConfigError
 from edge_asd.records import Block, FloatArray
+
+PASSED = 0.91
+"""Share of the lower of both Nyquist frequencies that passes unchanged."""
 
 
 class Resampler:
@@ -19,13 +22,13 @@ class Resampler:
     Args:
         source_rate: Rate of the blocks pushed, hertz.
         target_rate: Rate wanted, hertz.
-        channel: Which channel to take, from 0.
+        channel: Which channel to take, from 0; None takes all.
 
-    Source: libsoxr at its quality HQ: passes up to 0.91 of the lower Nyquist frequency and rejects
-    from that frequency on.
+    Source: libsoxr at its quality HQ: passes up to `PASSED` of the lower Nyquist frequency and
+    rejects from that frequency on.
     """
 
-    def __init__(self, source_rate: int, target_rate: int, channel: int = 0) -> None:
+    def __init__(self, source_rate: int, target_rate: int, channel: int | None = 0) -> None:
         if min(source_rate, target_rate) < 1:
             raise ValueError(f"rates must be positive, got {source_rate} and {target_rate}")
         self.source_rate = source_rate
@@ -33,6 +36,7 @@ class Resampler:
         self.channel = channel
         self._stream: soxr.ResampleStream | None = None  # None between stretches or at equal rates
         self._begun = False
+        self._channels = 1
         self._first = 0  # source index where the stretch began
         self._end = 0  # source index after the newest sample
         self._begin = 0  # target index where the stretch began
@@ -47,28 +51,22 @@ class Resampler:
             block: Samples (n, C) at the source's rate.
 
         Returns:
-            Mono blocks (m, 1) at the target rate, oldest first, ``start`` in target samples; what
-            is still inside the filter comes later.
+            Blocks (m, 1) at the target rate, or (m, C) of all channels, oldest first, ``start`` in
+            target samples; what is still inside the filter comes later.
 
         Raises:
             ConfigError: The source does not have the channel.
         """
-        channels = block.samples.shape[1]
-        if not 0 <= self.channel < channels:
-            raise ConfigError(
-                f"channel {self.channel} is asked for, but the source has {channels} (counted "
-                f"from 0); set channel to {_span(channels)}, or open the source with channels="
-            )
+        samples = self._wanted(block.samples)
         out: list[Block] = []
         broken = self._begun and (block.start != self._end or block.overflowed)
         if broken:
             out += self.flush()
         if not self._begun:
-            self._begin_stretch(block.start)
+            self._begin_stretch(block.start, samples.shape[1])
         self._end = block.start + len(block.samples)
         self._anchor = (block.start, block.captured_at)
-        mono = np.ascontiguousarray(block.samples[:, self.channel])  # (n, C) -> (n,)
-        return out + self._emit(self._convert(mono, last=False), overflowed=block.overflowed)
+        return out + self._emit(self._convert(samples, last=False), overflowed=block.overflowed)
 
     def flush(self) -> list[Block]:
         """Hand out what is still inside the filter; the next block begins a new stretch.
@@ -79,37 +77,50 @@ class Resampler:
         if not self._begun:
             return []
         self._begun = False
-        tail = self._emit(self._convert(np.empty(0, np.float32), last=True), overflowed=False)
+        nothing = np.empty((0, self._channels), np.float32)
+        tail = self._emit(self._convert(nothing, last=True), overflowed=False)
         self._stream = None
         return tail
 
-    def _begin_stretch(self, start: int) -> None:
+    def _wanted(self, samples: FloatArray) -> FloatArray:
+        if self.channel is None:
+            return samples
+        channels = samples.shape[1]
+        if not 0 <= self.channel < channels:
+            raise ConfigError(
+                f"channel {self.channel} is asked for, but the source has {channels} (counted "
+                f"from 0); set channel to {_span(channels)}, or open the source with channels="
+            )
+        return np.ascontiguousarray(samples[:, self.channel, None])  # (n, C) -> (n, 1)
+
+    def _begin_stretch(self, start: int, channels: int) -> None:
         self._begin = self._to_target(start)
         if self._begin == self._heard_end:
             self._begin += 1  # a gap too short for this rate must still be one
-        self._begun, self._first, self._made = True, start, 0
+        self._begun, self._first, self._made, self._channels = True, start, 0, channels
         if self.source_rate != self.target_rate:
             self._stream = soxr.ResampleStream(
-                self.source_rate, self.target_rate, 1, dtype="float32", quality="HQ"
+                self.source_rate, self.target_rate, channels, dtype="float32", quality="HQ"
             )
 
-    def _convert(self, mono: FloatArray, *, last: bool) -> FloatArray:
+    def _convert(self, samples: FloatArray, *, last: bool) -> FloatArray:
         if self._stream is None:
-            return mono
-        return np.asarray(self._stream.resample_chunk(mono, last=last), dtype=np.float32)
+            return samples
+        made = self._stream.resample_chunk(np.ascontiguousarray(samples), last=last)
+        return np.asarray(made, dtype=np.float32).reshape(-1, self._channels)
 
-    def _emit(self, mono: FloatArray, *, overflowed: bool) -> list[Block]:
-        if not len(mono):
+    def _emit(self, samples: FloatArray, *, overflowed: bool) -> list[Block]:
+        if not len(samples):
             return []
         index, captured_at = self._anchor
         heard = self._first + self._made * self.source_rate / self.target_rate
         block = Block(
-            samples=mono[:, None],
+            samples=samples,
             start=self._begin + self._made,
             captured_at=captured_at + (heard - index) / self.source_rate,
             overflowed=overflowed,
         )
-        self._made += len(mono)
+        self._made += len(samples)
         self._heard_end = self._begin + self._made
         return [block]
 

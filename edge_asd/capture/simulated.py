@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from edge_asd.capture.pacing import Pacer
 from edge_asd.errors import ConfigError
 from edge_asd.records import Block
+from edge_asd.steady import SteadyClock
 
 if TYPE_CHECKING:
     from edge_asd.capture.uri import SimUri
@@ -68,12 +69,13 @@ class SimSource:
 
     Args:
         uri: Which machine, and what happens to it.
+        clock: What blocks are dated with.
 
     Raises:
         ConfigError: The simulator cannot do that.
     """
 
-    def __init__(self, uri: SimUri) -> None:
+    def __init__(self, uri: SimUri, clock: SteadyClock | None = None) -> None:
         from edge_asd.simulate import SimulatedMachine  # noqa: PLC0415 - see above
 
         self._uri = uri
@@ -82,7 +84,7 @@ class SimSource:
             self._machine = SimulatedMachine(_scene(uri), seed=uri.seed, schedule=_schedule(uri))
         except ValueError as error:
             raise ConfigError(f"source {uri.text!r}: {error}") from error
-        self._pacer = Pacer(uri.speed)
+        self._pacer = Pacer(uri.speed, clock)
 
     @property
     def sample_rate(self) -> int:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
 import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from typing_extensions import Self
 
 from edge_asd.capture.backoff import Backoff
 from edge_asd.capture.blockqueue import BlockQueue
+from edge_asd.capture.statelog import StateLog
 from edge_asd.capture.status import CaptureStatus
-from edge_asd.errors import CaptureError, EdgeAsdError, StallError
+from edge_asd.capture.tally import Tally
+from edge_asd.capture.timeline import Timeline
+from edge_asd.errors import CaptureError, EdgeAsdError
 from edge_asd.protocols import AudioSource
 from edge_asd.records import Block
 
@@ -24,6 +25,7 @@ QUEUE_S = 20.0
 
 _CLOSE_S = 1.8  # close promises 2 s
 _STEADY_S = 10.0  # audio after which a source counts as recovered and delays begin anew
+_SETTLE_S = 0.5  # a sound card is listed before it may be opened
 
 logger = logging.getLogger(__name__)
 
@@ -31,17 +33,21 @@ logger = logging.getLogger(__name__)
 class CaptureThread:
     """Reads a source into a bounded queue and never gives up on a live one.
 
-    A failure is a state, not an exit: the source is opened again after 0.5 s to 30 s, for ever.
-    Only what trying again cannot mend (a broken file, a wrong option) ends it. After a restart the
-    stream continues at an index later by at least the time that passed: a restart always is a gap.
+    A failure is a state, not an exit: the source is opened again after the back-off's delay, for
+    ever. Only what trying again cannot mend (a broken file, a wrong option) ends it. After a
+    restart the stream continues at an index later by the audio that was missed, by boot time: a
+    restart always is a gap.
 
     Args:
         name: Names the thread (``capture-<name>``) and log lines.
         open_source: Opens the source; called in the thread, again after every failure.
-        live: Drop the oldest audio when the worker is late; otherwise wait for the worker.
+        live: Drop the oldest audio when the worker is late, and compare the audio with time;
+            otherwise wait for the worker.
         finite: The end of the source is the end; otherwise a source that ends is opened again.
         queue_s: Audio held for the worker, seconds.
         backoff: Delays between attempts.
+        surroundings: What the next attempt depends on, such as the list of sound cards: a change
+            of it ends a delay.
         rng: Jitter.
         clock: Monotonic seconds.
         sleep: Waits that long; for tests. The default also ends with `close`.
@@ -56,6 +62,7 @@ class CaptureThread:
         finite: bool,
         queue_s: float = QUEUE_S,
         backoff: Backoff | None = None,
+        surroundings: Callable[[], object] = lambda: None,
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
@@ -65,18 +72,17 @@ class CaptureThread:
         self._live = live
         self._finite = finite
         self._backoff = backoff or Backoff()
+        self._surroundings = surroundings
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._clock = clock
         self._stop = threading.Event()
         self._sleep = sleep or self._stop.wait
         self._queue = BlockQueue(queue_s)
-        self._lock = threading.Lock()  # guards _status, _progress, _source and _rate
-        self._status = CaptureStatus()
-        self._progress = 0
+        self._timeline = Timeline(name, live=live)
+        self._tally = Tally(live=live, clock=clock)
+        self._log = StateLog(name, clock)
+        self._lock = threading.Lock()  # guards _source
         self._source: AudioSource | None = None
-        self._rate: int | None = None
-        self._delivered = False  # a block came since the source was last opened
-        self._end: int | None = None  # stream index after the newest block, None before the first
         self._thread = threading.Thread(target=self._run, name=f"capture-{name}", daemon=True)
 
     def start(self) -> Self:
@@ -93,14 +99,12 @@ class CaptureThread:
     @property
     def sample_rate(self) -> int | None:
         """Rate of the blocks, None until the source was opened once; it never changes."""
-        with self._lock:
-            return self._rate
+        return self._timeline.rate
 
     @property
     def progress(self) -> int:
         """Grows while the thread is alive, also while it waits to try again; for the watchdog."""
-        with self._lock:
-            return self._progress
+        return self._tally.progress
 
     @property
     def live(self) -> bool:
@@ -119,8 +123,7 @@ class CaptureThread:
 
     def status(self) -> CaptureStatus:
         """How the source is doing right now."""
-        with self._lock:
-            return self._status
+        return self._tally.status
 
     def get(self, timeout_s: float) -> Block | None:
         """Take the oldest block; None if none came in time or none will ever come."""
@@ -147,153 +150,116 @@ class CaptureThread:
             self._thread.join(max(0.0, until - self._clock()))
         if self._thread.is_alive():
             logger.warning("source=%s event=left_hanging", self.name)
-        self._update(up=False, finished=True)
+        self._tally.finished()
 
     def _run(self) -> None:
         failures = 0
         error: EdgeAsdError | None = None
         while not self._stop.is_set():
-            began = self._clock()
+            around = self._surroundings()
             try:
-                self._read_source()
-                if self._finite or self._stop.is_set():
-                    break
-                failed = CaptureError("the source ended")
-            except CaptureError as caught:
-                failed = caught
+                failed = self._attempt()
             except EdgeAsdError as caught:
                 error = caught
                 break
-            except Exception as caught:
-                # A source must not take its thread along silently, whatever it raises.
-                logger.exception("source=%s event=unexpected_error", self.name)
-                failed = CaptureError(f"unexpected {type(caught).__name__}: {caught}")
-            failures = 1 if self._clock() - began > _STEADY_S else failures + 1
-            self._went_down(str(failed))
-            self._wait(self._backoff.delay_s(failures, self._rng))
+            if failed is None or self._stop.is_set():
+                break
+            failures = 1 if self._tally.heard_s > _STEADY_S else failures + 1
+            if self._wait(self._backoff.delay_s(failures, self._rng), around):
+                failures = 0
             if not self._stop.is_set():
-                self._count_restart(failed)
-        self._finish(error)
-
-    def _count_restart(self, failed: CaptureError) -> None:
-        status = self.status()
-        if not self._delivered:
-            self._update(open_failed=status.open_failed + 1)
-        elif isinstance(failed, StallError):
-            self._update(stalled=status.stalled + 1)
-        else:
-            self._update(exited=status.exited + 1)
-
-    def _finish(self, error: EdgeAsdError | None) -> None:
+                self._tally.again(failed)
         reason = str(error) if error else "closed" if self._stop.is_set() else "finished"
         logger.log(
             logging.ERROR if error else logging.INFO, "source=%s state=%s", self.name, reason
         )
-        self._update(up=False, finished=True, reason=reason, error=error)
+        self._tally.finished(reason, error)
         self._queue.end()
 
-    def _read_source(self) -> None:
-        self._delivered = False
-        source = self._open_source()
+    def _attempt(self) -> CaptureError | None:
+        """Open the source and read it for as long as that goes well.
+
+        Returns:
+            Why it must be opened again; None at its end.
+
+        Raises:
+            EdgeAsdError: What opening it again cannot mend.
+        """
+        source: AudioSource | None = None
+        failed: CaptureError | None = None
+        self._tally.opening()
+        try:
+            source = self._open_source()
+            self._read(source)
+            failed = None if self._finite else CaptureError("the source ended")
+        except CaptureError as caught:
+            failed = caught
+        except EdgeAsdError:
+            raise
+        except Exception as caught:
+            # A source must not take its thread along silently, whatever it raises.
+            logger.exception("source=%s event=unexpected_error", self.name)
+            failed = CaptureError(f"unexpected {type(caught).__name__}: {caught}")
+        finally:
+            if failed is not None and not self._stop.is_set():
+                # Before it is closed: a source that is wedged takes its time.
+                self._tally.down(failed)
+                self._log.down(str(failed))
+            with self._lock:
+                self._source = None
+            if source is not None:
+                self._close_source(source)
+        return failed
+
+    def _read(self, source: AudioSource) -> None:
         with self._lock:
             self._source = source
+        if self._stop.is_set():  # closed while it was being opened
+            return
+        self._timeline.open(source.sample_rate)
+        self._tally.opened(getattr(source, "device", ""), getattr(source, "identity", ""))
         try:
-            if self._stop.is_set():  # closed while it was being opened
-                return
-            self._check_rate(source.sample_rate)
-            offset: int | None = None
             for block in source.blocks():
                 if self._stop.is_set():
                     return
-                if offset is None:
-                    offset = self._offset(block)
-                    self._delivered = True
-                    self._went_up(source.sample_rate)
-                self._take(replace(block, start=block.start + offset), source.sample_rate)
+                if self._tally.came(block, source.sample_rate):
+                    device = self._tally.status.device
+                    what = f" device={device!r}" if device else ""
+                    self._log.up(f"rate={source.sample_rate}{what}")
+                self._log.look()
+                self._queue_all(self._timeline.push(block))
         finally:
-            with self._lock:
-                self._source = None
-            self._close_source(source)
+            self._queue_all(self._timeline.close())
 
-    def _check_rate(self, rate: int) -> None:
-        with self._lock:
-            if self._rate is None:
-                self._rate = rate
-            elif self._rate != rate:
-                raise CaptureError(
-                    f"came back at {rate} Hz, was {self._rate} Hz; add rate={self._rate} to the "
-                    f"source, or restart to accept the new device"
-                )
-
-    def _offset(self, block: Block) -> int:
-        """What to add to the indices of a freshly opened source."""
-        last = self.status().last_block_monotonic
-        if self._end is None or last is None or self._rate is None:
-            return 0
-        passed = max(1, math.ceil((self._clock() - last) * self._rate))
-        return self._end + passed - block.start
-
-    def _take(self, block: Block, rate: int) -> None:
-        n = len(block.samples)
-        lost = max(0, block.start - self._end) if self._end is not None else 0
-        self._end = block.start + n
-        with self._lock:
-            status = self._status
-            self._progress += 1
-            self._status = replace(
-                status,
-                frames=status.frames + n,
-                overflows=status.overflows + block.overflowed,
-                lost_s=status.lost_s + lost / rate,
-                last_block_monotonic=self._clock(),
+    def _queue_all(self, blocks: list[Block]) -> None:
+        rate = self._timeline.rate or 1
+        for block in blocks:
+            self._tally.placed(
+                block,
+                rate,
+                surplus_s=self._timeline.surplus_s,
+                drift_ppm=self._timeline.drift_ppm,
             )
-        if self._live:
-            self._count_dropped(self._queue.put_dropping(block, n / rate), rate)
-        else:
-            self._queue.put_waiting(block, n / rate, self._alive)
-
-    def _count_dropped(self, dropped: list[Block], rate: int) -> None:
-        if not dropped:
-            return
-        status = self.status()
-        if status.dropped_blocks == 0:
-            logger.warning("source=%s event=dropping reason=worker_late", self.name)
-        lost_s = sum(len(block.samples) for block in dropped) / rate
-        self._update(
-            dropped_blocks=status.dropped_blocks + len(dropped), lost_s=status.lost_s + lost_s
-        )
+            duration_s = len(block.samples) / rate
+            if not self._live:
+                self._queue.put_waiting(block, duration_s, self._alive)
+            elif self._tally.dropped(self._queue.put_dropping(block, duration_s), rate):
+                logger.warning("source=%s event=dropping reason=worker_late", self.name)
 
     def _alive(self) -> bool:
-        with self._lock:
-            self._progress += 1
+        self._tally.alive()
         return not self._stop.is_set()
 
-    def _wait(self, delay_s: float) -> None:
-        """Sleep in slices of a second, so that waiting is seen as progress."""
+    def _wait(self, delay_s: float, around: object) -> bool:
+        """Sleep in slices of a second, which count as progress; True if something has changed."""
         left = delay_s
         while left > 0.0 and self._alive():
+            if self._surroundings() != around:
+                self._sleep(_SETTLE_S)
+                return True
             self._sleep(min(1.0, left))
             left -= 1.0
-
-    def _went_up(self, rate: int) -> None:
-        logger.info("source=%s state=up rate=%d", self.name, rate)
-        self._update(up=True, reason="")
-
-    def _went_down(self, reason: str) -> None:
-        status = self.status()
-        # Once a change, not once an attempt: a microphone may be missing for weeks.
-        changed = status.up or status.restarts == 0
-        logger.log(
-            logging.WARNING if changed else logging.DEBUG,
-            "source=%s state=down reason=%r",
-            self.name,
-            reason,
-        )
-        self._update(up=False, reason=reason)
-
-    def _update(self, **changes: object) -> None:
-        with self._lock:
-            self._status = replace(self._status, **changes)  # type: ignore[arg-type]
+        return False
 
     def _close_source(self, source: AudioSource) -> None:
         try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -12,7 +15,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from edge_asd.capture import ProgramSource, open_source, parse_source
+from edge_asd.capture import ProgramSource, capture, open_source, parse_source
+from edge_asd.capture.child import Child
 from edge_asd.errors import CaptureError
 
 
@@ -27,6 +31,13 @@ def pid_in(path, wait_s=5.0):
             return int(path.read_text())
         time.sleep(0.01)
     raise AssertionError(f"{path} was never written")
+
+
+def wait_for(condition, wait_s=30.0):
+    until = time.monotonic() + wait_s
+    while not condition():
+        assert time.monotonic() < until, "did not happen in time"
+        time.sleep(0.01)
 
 
 def alive(pid):
@@ -134,3 +145,101 @@ def test_nothing_is_left_open():
     for _ in range(3):
         list(open_source("exec:true").blocks())
     assert set(Path("/proc/self/fd").iterdir()) <= before
+
+
+def test_a_recording_through_a_program_is_dated_by_its_own_time(tmp_path):
+    (tmp_path / "in.raw").write_bytes(bytes(2 * 16_000 * 60))
+    blocks = list(open_source(f"exec:cat {shlex.quote(str(tmp_path / 'in.raw'))}").blocks())
+    dated = [block.captured_at - blocks[0].captured_at for block in blocks]
+    assert dated == pytest.approx([block.start / 16_000 for block in blocks], abs=1e-4)
+
+
+def test_a_live_program_that_runs_ahead_of_time_waits_and_loses_nothing(tmp_path):
+    (tmp_path / "in.raw").write_bytes(np.arange(16_000 * 12, dtype="<i4").astype("<i2").tobytes())
+    uri = f"exec:cat {shlex.quote(str(tmp_path / 'in.raw'))}"
+    began = time.monotonic()
+    with capture("a", f"{uri}") as thread:
+        blocks = []
+        while sum(len(block.samples) for block in blocks) < 16_000 * 10:
+            block = thread.get(20.0)
+            assert block is not None
+            blocks.append(block)
+        status = thread.status()
+    assert time.monotonic() - began > 1.5  # 8 s at once, and the rest at its pace
+    assert {b.start - a.start for a, b in itertools.pairwise(blocks)} == {1600}
+    assert (status.lost_s, status.dropped_blocks, status.exited) == (0.0, 0, 0)
+    assert status.surplus_s > 2.0
+
+
+def test_a_program_in_a_hurry_is_not_held_back_when_it_is_heard_once(tmp_path):
+    (tmp_path / "in.raw").write_bytes(bytes(2 * 16_000 * 600))
+    with capture("a", f"exec:cat {shlex.quote(str(tmp_path / 'in.raw'))}", once=True) as thread:
+        heard_s, until = 0.0, time.monotonic() + 60.0
+        while not thread.spent and time.monotonic() < until:
+            block = thread.get(0.1)
+            heard_s += 0.0 if block is None else len(block.samples) / 16_000
+    assert heard_s == pytest.approx(600.0)
+
+
+def test_a_live_program_that_pauses_is_down_at_once_and_up_again_without_a_restart():
+    code = (
+        "import sys, time\n"
+        "def say(seconds):\n"
+        "    for _ in range(round(seconds * 20)):\n"
+        "        sys.stdout.buffer.write(bytes(1600)); sys.stdout.flush(); time.sleep(0.05)\n"
+        "say(1); time.sleep(4.5); say(60)\n"
+    )
+    with capture("a", python(code)) as thread:
+        wait_for(lambda: thread.status().up)
+        wait_for(lambda: not thread.status().up)
+        assert thread.status().reason == "silent for more than 2 s"
+        wait_for(lambda: thread.status().up)
+        wait_for(lambda: thread.status().lost_s > 0.0)
+        status = thread.status()
+    assert status.lost_s == pytest.approx(4.5, abs=2.0)
+    assert status.restarts == 0
+
+
+def test_a_program_that_fails_is_started_again_and_the_time_between_is_lost():
+    code = (
+        "import sys, time\n"
+        "for _ in range(10):\n"
+        "    sys.stdout.buffer.write(bytes(3200)); sys.stdout.flush(); time.sleep(0.1)\n"
+        "sys.exit('camera went away')\n"
+    )
+    with capture("a", python(code)) as thread:
+        wait_for(lambda: "camera went away" in thread.status().reason)
+        wait_for(lambda: thread.status().exited >= 1 and thread.status().up)
+        starts, until = [], time.monotonic() + 30.0
+        while len(starts) < 15 and time.monotonic() < until:
+            block = thread.get(1.0)
+            starts += [] if block is None else [block.start]
+        status = thread.status()
+    gap_s = max(b - a - 1600 for a, b in itertools.pairwise(starts)) / 16_000
+    assert 0.4 < gap_s <= status.lost_s + 0.001
+
+
+def test_a_stopped_program_is_killed_and_never_waited_for():
+    source = open_source(python("import os, time; print(os.getpid(), flush=True); time.sleep(60)"))
+    child = Child(source._uri.command, "exec:python", "")
+    pid = int(child.read_line(20, 20.0))
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    child.close()
+    assert time.monotonic() - began < 5.0
+    assert not alive(pid)
+
+
+def test_a_program_that_cannot_be_killed_holds_nobody_up(monkeypatch):
+    # What the kernel holds in a driver ignores even SIGKILL, for as long as that takes.
+    source = open_source(python("import os, time; print(os.getpid(), flush=True); time.sleep(60)"))
+    child = Child(source._uri.command, "exec:python", "")
+    pid = int(child.read_line(20, 20.0))
+    monkeypatch.setattr(child, "_signal", lambda _number: None)
+    began = time.monotonic()
+    child.close()
+    assert time.monotonic() - began < 4.0
+    assert alive(pid)
+    monkeypatch.undo()
+    child._signal(signal.SIGKILL)
+    child._process.wait(10.0)

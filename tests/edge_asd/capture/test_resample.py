@@ -143,3 +143,19 @@ def test_wall_times_are_right_to_a_block(source, target):
 def test_a_channel_that_does_not_exist_is_refused_with_how_many_there_are():
     with pytest.raises(ConfigError, match=r"channel 2 .* has 2 .* set channel to 0 to 1"):
         Resampler(48000, 16000, channel=2).push(Block(np.zeros((10, 2), np.float32), 0, 0.0))
+
+
+@pytest.mark.parametrize("cut", [100, 1600])
+def test_all_channels_together_are_the_channels_one_by_one(cut):
+    samples = np.random.default_rng(4).standard_normal((16_000, 3)).astype(np.float32)
+
+    def run(channel):
+        resampler = Resampler(48_000, 16_000, channel)
+        blocks = [Block(samples[k : k + cut], k, 0.0) for k in range(0, 16_000, cut)]
+        out = [made for block in blocks for made in resampler.push(block)] + resampler.flush()
+        return np.concatenate([block.samples for block in out])
+
+    together = run(None)
+    assert together.shape == (5333, 3)
+    for channel in range(3):
+        np.testing.assert_allclose(together[:, channel], run(channel)[:, 0], atol=1e-6)

@@ -6,16 +6,19 @@ import logging
 import random
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 
 from edge_asd.capture import Backoff, CaptureThread, Resampler, capture
-from edge_asd.errors import CaptureError, ConfigError, DataError
+from edge_asd.errors import CaptureError, ConfigError, DataError, StallError
 from edge_asd.records import Block
+from edge_asd.steady import SteadyClock
 
 RATE = 1000
+CLOCK = SteadyClock()
 QUICK = Backoff(first_s=0.01, limit_s=0.02)
 
 
@@ -33,7 +36,9 @@ class Scripted:
         self.closed = threading.Event()
 
     def blocks(self):
-        yield from self._blocks
+        for block in self._blocks:
+            duration_s = len(block.samples) / self.sample_rate
+            yield replace(block, captured_at=CLOCK.now() - duration_s)
         if self._then is not None:
             self._then(self)
 
@@ -158,13 +163,15 @@ def test_a_failed_source_comes_back_after_a_gap_of_at_least_the_time_that_passed
     starts = [block.start for block in blocks]
     assert starts[:3] == [0, 100, 200]
     gap = starts[3] - 300
-    assert 0.3 * RATE <= gap <= passed * RATE + 1
+    assert 0.3 * RATE - 100 <= gap <= passed * RATE + 1  # the first block took 100 to be captured
     assert starts[4] == starts[3] + 100
     assert (status.restarts, status.reason, status.finished) == (3, "", False)
     assert status.lost_s == pytest.approx(gap / RATE)
     changes = [record.message for record in caplog.records if "state=" in record.message]
-    assert [message.split()[1] for message in changes[:3]] == ["state=up", "state=down", "state=up"]
+    states = ["state=up", "state=down", "state=down", "state=up"]
+    assert [message.split()[1] for message in changes[:4]] == states
     assert "unplugged" in changes[1]
+    assert "still away" in changes[2]
 
 
 def test_a_missing_microphone_is_a_reason_with_progress_and_not_a_hang():
@@ -243,11 +250,145 @@ def test_an_unexpected_exception_is_logged_and_retried(caplog):
     assert any(record.exc_info for record in caplog.records)
 
 
-def test_a_source_that_comes_back_at_another_rate_is_refused_with_the_remedy():
-    sources = openings(Scripted(steps(1), fail()), Scripted(steps(1), stay, rate=2 * RATE))
+def test_a_source_that_comes_back_at_half_its_rate_is_refused_with_the_remedy():
+    sources = openings(Scripted(steps(1), fail()), Scripted(steps(1), stay, rate=RATE // 2))
     with CaptureThread("a", sources, live=True, finite=False, backoff=QUICK) as thread:
-        until(lambda: "came back at 2000 Hz, was 1000 Hz" in thread.status().reason)
+        until(lambda: "came back at 500 Hz, was 1000 Hz" in thread.status().reason)
+        assert "add rate=1000 to the source" in thread.status().reason
         assert thread.sample_rate == RATE
+
+
+def test_a_source_that_comes_back_at_twice_its_rate_goes_on_at_the_first():
+    sources = openings(Scripted(steps(1), fail()), Scripted(steps(40), stay, rate=2 * RATE))
+    with CaptureThread("a", sources, live=True, finite=False, backoff=QUICK) as thread:
+        until(lambda: thread.status().frames > 1500)
+        assert (thread.sample_rate, thread.status().up) == (RATE, True)
+
+
+def test_down_is_told_before_a_wedged_source_is_closed():
+    let_go, closing = threading.Event(), threading.Event()
+
+    def stall(_):
+        raise StallError("silent for 3 s")
+
+    def close():
+        closing.set()
+        let_go.wait(20.0)
+
+    source = Scripted(steps(1), stall)
+    source.close = close
+    with CaptureThread("a", openings(source), live=True, finite=False, backoff=QUICK) as thread:
+        try:
+            assert closing.wait(5.0)
+            assert (thread.status().up, thread.status().reason) == (False, "silent for 3 s")
+        finally:
+            let_go.set()
+        until(lambda: thread.status().stalled >= 1)
+
+
+def test_a_live_source_that_falls_silent_is_down_while_it_is_waited_for():
+    now = [100.0]
+    go_on = threading.Event()
+
+    def wait(_):
+        go_on.wait(20.0)
+
+    thread = CaptureThread(
+        "a", openings(Scripted(steps(1), wait)), live=True, finite=False, clock=lambda: now[0]
+    )
+    with thread:
+        until(lambda: thread.status().up)
+        now[0] += 1.9
+        assert thread.status().up
+        now[0] += 0.2
+        assert (thread.status().up, thread.status().reason) == (False, "silent for more than 2 s")
+        go_on.set()
+
+
+def test_a_file_that_waits_for_its_worker_is_not_silent():
+    now = [100.0]
+    thread = CaptureThread(
+        *("a", openings(Scripted(steps(50)))),
+        live=False, finite=True, queue_s=0.2, clock=lambda: now[0],
+    )  # fmt: skip
+    with thread:
+        until(lambda: thread.held_s >= 0.2)
+        now[0] += 3600.0
+        assert thread.status().up
+
+
+def test_an_exception_on_opening_is_retried_too(caplog):
+    with CaptureThread(
+        "a", openings(ZeroDivisionError("bug")), live=True, finite=False, backoff=QUICK
+    ) as thread:
+        until(lambda: thread.status().open_failed >= 2)
+        assert "ZeroDivisionError: bug" in thread.status().reason
+    assert any(record.exc_info for record in caplog.records)
+
+
+def test_a_new_sound_card_ends_a_long_delay():
+    cards = ["none"]
+    tried = []
+
+    def open_source():
+        tried.append(cards[0])
+        if cards[0] == "none":
+            raise CaptureError("no microphone")
+        return Scripted(steps(1), stay)
+
+    thread = CaptureThread(
+        *("a", open_source), live=True, finite=False,
+        backoff=Backoff(3600.0, 3600.0), surroundings=lambda: cards[0],
+    )  # fmt: skip
+    with thread:
+        until(lambda: thread.status().reason == "no microphone")
+        cards[0] = "USB"
+        until(lambda: thread.status().up)
+    assert tried == ["none", "USB"]
+
+
+def test_a_missing_microphone_is_one_line_in_the_log_however_often_it_is_tried(caplog):
+    caplog.set_level(logging.INFO)
+    with CaptureThread(
+        "mic", openings(CaptureError("no microphone")), live=True, finite=False, backoff=QUICK
+    ) as thread:
+        until(lambda: thread.status().open_failed >= 20)
+    lines = [record.message for record in caplog.records if "state=down" in record.message]
+    assert lines == ["source=mic state=down reason='no microphone'"]
+
+
+def test_audio_lost_between_two_reads_is_a_gap_and_counted():
+    def blocks():
+        for at in range(60):
+            lost_s = 1.0 if at >= 30 else 0.0
+            yield Block(ramp(100), at * 100, 1e9 + at * 0.1 + lost_s)
+
+    source = Scripted([], None)
+    source.blocks = blocks
+    with CaptureThread("a", openings(source), live=True, finite=True) as thread:
+        starts = [block.start for block in drain(thread)]
+        status = thread.status()
+    assert starts == [at * 100 + (1000 if at >= 30 else 0) for at in range(60)]
+    assert (status.lost_s, status.surplus_s) == (pytest.approx(1.0), 0.0)
+
+
+def test_what_was_withheld_is_handed_over_when_the_source_fails():
+    blocks = [Block(ramp(100), at * 100, 1e9 + at * 0.1 + 0.5 * (at >= 3)) for at in range(5)]
+    source = Scripted([], None)
+    source.blocks = lambda: iter(blocks)
+    with CaptureThread("a", openings(source), live=True, finite=True) as thread:
+        assert len(drain(thread)) == 5
+
+
+def test_the_device_and_its_identity_are_in_the_status(caplog):
+    caplog.set_level(logging.INFO)
+    source = Scripted(steps(1), stay)
+    source.device, source.identity = "USB Audio (hw:1,0)", "usb:0d8c:0014"
+    with CaptureThread("mic", openings(source), live=True, finite=False) as thread:
+        until(lambda: thread.status().up)
+        status = thread.status()
+    assert (status.device, status.identity) == ("USB Audio (hw:1,0)", "usb:0d8c:0014")
+    assert "source=mic state=up rate=1000 device='USB Audio (hw:1,0)'" in caplog.messages
 
 
 def test_driver_losses_are_counted():
