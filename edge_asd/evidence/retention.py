@@ -49,6 +49,11 @@ class Plan:
     refusal: Refusal | None = None
     """Then nothing is deleted: it would not help."""
 
+    @property
+    def for_space(self) -> bool:
+        """Whether something is to go for the sake of the file system."""
+        return any(cause is Cause.FREE_SPACE for _, cause in self.victims)
+
 
 def worst(candidates: Iterable[Candidate], number: int) -> set[str]:
     """Ids of the highest scores of every monitor; pinned ones are safe anyway and do not count."""

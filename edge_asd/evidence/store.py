@@ -20,8 +20,8 @@ from edge_asd.errors import StorageError
 from edge_asd.evidence import folders
 from edge_asd.evidence.books import Books
 from edge_asd.evidence.limits import EvidenceError, Limits
-from edge_asd.evidence.records import Cause, EvidenceRecord, Kept, Refusal, Usage
-from edge_asd.evidence.retention import too_old
+from edge_asd.evidence.records import EvidenceRecord, Kept, Refusal, Usage
+from edge_asd.evidence.retention import Plan, too_old
 
 FOLDER = "evidence"
 PRUNE_EVERY_S = 600.0
@@ -37,6 +37,19 @@ def free_bytes(folder: Path) -> int:
     """
     answer = os.statvfs(folder)
     return answer.f_bavail * answer.f_frsize
+
+
+def _carry_out(books: Books, decision: Plan) -> tuple[int, bool]:
+    """Delete what was decided on.
+
+    Returns:
+        How many pieces of evidence it was, and whether it freed space as it should have: where a
+        snapshot holds on to what is deleted, deleting more would not help either.
+    """
+    used, free = books.used_bytes(), books.free_bytes()
+    number = books.delete(decision)
+    helps = books.free_bytes() - free >= (used - books.used_bytes()) // 2
+    return number, helps or not decision.for_space
 
 
 class EvidenceStore:
@@ -153,7 +166,10 @@ class EvidenceStore:
             number = books.retry()
             old = too_old(books.candidates(), self._clock(), self._limits.keep_s)
             number += books.delete(old)
-            number += books.delete(books.plan(0))
+            helps = True
+            while helps and (decision := books.plan(0)).victims:
+                deleted, helps = _carry_out(books, decision)
+                number += deleted
             if books.plan(self._failed_bytes).refusal is None:
                 self._failure = ""  # what was refused would fit now
             return number
@@ -229,21 +245,19 @@ class EvidenceStore:
 
     def _admit(self, books: Books, record: EvidenceRecord, folder: Path, size: int) -> None:
         """Reserve space, having deleted what must go for it."""
-        freed = False
+        helps = True
         while True:
             if books.knows(record.event_id):
                 text = f"{record.event_id}: this alert has evidence already"
                 raise EvidenceError(Refusal.TWICE, text)
             decision = books.plan(size)
-            space = any(cause is Cause.FREE_SPACE for _, cause in decision.victims)
-            if decision.refusal is Refusal.FREE_SPACE or (space and freed):
-                # Where deleting did not free anything, deleting more would not either.
+            if decision.refusal is Refusal.FREE_SPACE or (decision.for_space and not helps):
                 raise self._limits.too_full(self.root, size, books.free_bytes())
             if decision.refusal is not None:
                 may_go = sum(one.bytes for one in books.candidates() if not one.pinned)
                 raise self._limits.too_much(self.root, size, books.used_bytes() - may_go)
             if decision.victims:
-                freed |= bool(books.delete(decision)) and space
+                _, helps = _carry_out(books, decision)
             elif books.reserve(record, folder, size):
                 return
 
@@ -263,10 +277,14 @@ class EvidenceStore:
         except EvidenceError:
             raise
         except StorageError as error:
-            raise EvidenceError(Refusal.DISK, str(error)) from error
+            raise self._refused_by_disk(str(error)) from error
         except OSError as error:
-            raise EvidenceError(
-                Refusal.DISK,
-                f"{self.root}: evidence cannot be used: {error.strerror or error}; free space or "
-                "correct the permissions",
-            ) from error
+            text = f"{self.root}: evidence cannot be used: {error.strerror or error}"
+            raise self._refused_by_disk(f"{text}; free space or correct the permissions") from error
+
+    def _refused_by_disk(self, text: str) -> EvidenceError:
+        """SQLite does not say why it cannot open a file; the file system may."""
+        with suppress(OSError):
+            if os.statvfs(self.root).f_flag & os.ST_RDONLY:
+                text = f"{self.root}: its file system is read-only; mount it to be written"
+        return EvidenceError(Refusal.DISK, text)

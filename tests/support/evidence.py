@@ -74,3 +74,23 @@ def tree(folder):
         for path in folder.rglob("*")
         if not path.name.startswith("index.db")
     )
+
+
+def fill(store, numbers=range(4), **fields):
+    """Write evidence of alerts with these numbers."""
+    for number in numbers:
+        store.write(record(number, **fields), files(number))
+
+
+def kept_numbers(store):
+    """Numbers of the alerts that have evidence."""
+    return [round((kept.record.started_at - WALL_S) / HOUR_S) for kept in store.kept()]
+
+
+def disk_usage(store):
+    """Bytes that evidence takes, as ``du`` counts, without the folders of monitors and months."""
+    return sum(
+        -(-path.stat().st_size // 4096) * 4096
+        for path in store.root.glob("*/*/**/*")
+        if path.exists()
+    )

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import logging
-import os
-import sqlite3
 import threading
 
 import pytest
@@ -16,15 +12,17 @@ from support.evidence import (
     PIECE_BYTES,
     WALL_S,
     Clock,
+    disk_usage,
     event_id,
     files,
+    fill,
+    kept_numbers,
     opened,
     record,
     tree,
     whole,
 )
 
-from edge_asd.errors import StorageError
 from edge_asd.evidence import folders
 from edge_asd.evidence.limits import EvidenceError
 from edge_asd.evidence.records import Cause, Refusal
@@ -35,28 +33,6 @@ def store(tmp_path):
     store = opened(tmp_path)
     yield store
     store.close()
-
-
-def ids(store):
-    return [kept.record.event_id for kept in store.kept()]
-
-
-def kept_numbers(store):
-    return [round((kept.record.started_at - WALL_S) / HOUR_S) for kept in store.kept()]
-
-
-def fill(store, numbers=range(4), **fields):
-    for number in numbers:
-        store.write(record(number, **fields), files(number))
-
-
-def on_disk(store):
-    """Bytes that evidence takes, as ``du`` counts."""
-    return sum(
-        -(-path.stat().st_size // 4096) * 4096
-        for path in store.root.glob("*/*/**/*")
-        if path.exists()
-    )
 
 
 def test_evidence_comes_back_as_it_was_written(store, tmp_path):
@@ -90,7 +66,7 @@ def test_the_record_beside_the_files_names_them_for_other_programs(store):
 
 def test_the_quota_counts_what_the_disk_gives_out(store):
     kept = store.write(record(), files())
-    assert kept.bytes == PIECE_BYTES == on_disk(store) == store.usage().used_bytes
+    assert kept.bytes == PIECE_BYTES == disk_usage(store) == store.usage().used_bytes
 
 
 def test_beyond_the_quota_the_oldest_goes_and_is_remembered_why(store):
@@ -98,7 +74,7 @@ def test_beyond_the_quota_the_oldest_goes_and_is_remembered_why(store):
     assert kept_numbers(store) == [2, 3, 4, 5]
     usage = store.usage()
     assert usage.deleted == {Cause.QUOTA: 2}
-    assert usage.used_bytes == 4 * PIECE_BYTES == on_disk(store)
+    assert usage.used_bytes == 4 * PIECE_BYTES == disk_usage(store)
     why = store._books.index.absence(event_id(0))
     assert "to keep all evidence within" in why.text
     assert store._books.index.absence(event_id(5)) is None
@@ -171,7 +147,7 @@ def test_a_record_that_cannot_be_a_path_is_refused(field, value):
 
 def test_the_floor_keeps_the_file_system_from_filling(tmp_path):
     free = 10 * PIECE_BYTES
-    store = opened(tmp_path, floor=8 * PIECE_BYTES, free=lambda _: free - on_disk(store))
+    store = opened(tmp_path, floor=8 * PIECE_BYTES, free=lambda _: free - disk_usage(store))
     fill(store, range(2))
     assert store.usage().free_bytes == 8 * PIECE_BYTES
     fill(store, range(2, 5))
@@ -254,284 +230,6 @@ def test_look_prunes_now_and_then(tmp_path):
     store.close()
 
 
-# What a start finds -----------------------------------------------------------------------------
-
-
-def test_a_lost_index_is_rebuilt_from_the_folders(store):
-    fill(store, range(3), score=float("nan"))
-    before = store.kept()
-    store.close()
-    for path in store.root.glob("index.db*"):
-        path.unlink()
-    assert store.kept() == before
-    assert store.usage().used_bytes == 3 * PIECE_BYTES
-
-
-def test_a_damaged_index_is_moved_aside_and_rebuilt(store, caplog):
-    fill(store, range(3))
-    before = store.kept()
-    store.close()
-    (store.root / "index.db").write_bytes(b"SQLite format 3\0" + bytes(8192))
-    assert store.kept() == before
-    assert [path.name for path in store.root.glob("index.db.corrupt-*")] != []
-    assert "damaged" in caplog.text
-    assert store.usage().foreign == 0
-
-
-def test_an_index_that_is_damaged_while_it_is_in_use_is_rebuilt_at_once(tmp_path):
-    store = opened(tmp_path)
-    fill(store, range(4))
-    # The connection has pages in its cache: overwrite what it will have to read again.
-    store._books.index._database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    store._books.index._database._connection.execute("PRAGMA cache_size = 0")
-    path = store.root / "index.db"
-    path.write_bytes(path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096))
-    store.write(record(4), files())
-    assert len(store.kept()) == 4
-    assert store.usage().used_bytes == 4 * PIECE_BYTES == on_disk(store)
-    store.close()
-
-
-def test_what_a_user_removed_by_hand_no_longer_counts(store):
-    fill(store, range(4))
-    kept = store.find(event_id(2))
-    for path in kept.folder.iterdir():
-        path.unlink()
-    kept.folder.rmdir()
-    assert kept_numbers(store) == [0, 1, 3]
-    store.write(record(4), files())
-    assert kept_numbers(store) == [0, 1, 3, 4]
-
-
-def test_a_clip_that_a_user_removed_leaves_the_rest_to_retention(store):
-    fill(store, range(4), score=float("nan"))
-    store.kept()[0].path("clip.flac").unlink()
-    store.close()
-    assert store.usage().used_bytes == 4 * PIECE_BYTES - 5 * 4096
-    fill(store, range(4, 6), score=float("nan"))
-    assert kept_numbers(store) == [2, 3, 4, 5]
-
-
-def test_a_reservation_of_a_dead_process_counts_no_more(store):
-    fill(store, range(1))
-    store._books.index.reserve(record(1), folders.folder_of(record(1)), 10 * PIECE_BYTES)
-    assert store.usage().used_bytes == PIECE_BYTES
-    store.close()
-    fill(store, range(1, 4))
-    assert kept_numbers(store) == [0, 1, 2, 3]
-
-
-def foreign_things(root):
-    """Names and things that nobody expects, some where evidence lies."""
-    month = root / "pump-1" / "2026-09"
-    month.mkdir(parents=True, exist_ok=True)
-    names = [
-        b"line\nbreak",
-        b"half \xff\xfe a name",
-        b"20260921T141320Z_not-an-id",
-        f"20260921T141320Z_{event_id(99)} (copy)".encode(),
-        "grün".encode(),
-    ]
-    made = [os.path.join(os.fsencode(folder), name) for folder in (root, month) for name in names]
-    for path in made:
-        with open(path, "wb") as file:
-            file.write(b"theirs")
-    odd = month / f"20260921T141320Z_{event_id(98)}"  # named as ours, but nothing says so
-    odd.mkdir()
-    (odd / "notes.txt").write_bytes(b"theirs")
-    unparsable = month / f"20260921T141320Z_{event_id(97)}"
-    unparsable.mkdir()
-    (unparsable / "record.json").write_bytes(b'{"schema": 1, "half')
-    pipe = month / f"20260921T141320Z_{event_id(96)}"
-    pipe.mkdir()
-    os.mkfifo(pipe / "record.json")
-    (root / "link").symlink_to("/")
-    (month / "loop").symlink_to(month)
-    return [*made, *map(os.fsencode, (odd / "notes.txt", unparsable / "record.json", pipe))]
-
-
-def test_foreign_things_are_left_alone_and_never_stop_anything(tmp_path, caplog):
-    caplog.set_level(logging.INFO)
-    made = foreign_things(tmp_path / "evidence")
-    store = opened(tmp_path)
-    fill(store, range(9), score=float("nan"))
-    assert kept_numbers(store) == [5, 6, 7, 8]
-    assert store.prune() == 0
-    store.close()
-    assert kept_numbers(store) == [5, 6, 7, 8]
-    assert all(map(os.path.exists, made))
-    assert store.usage().foreign == 15
-    assert store.usage().used_bytes == 4 * PIECE_BYTES
-    said = [line for line in caplog.messages if "foreign" in line]
-    assert len(said) == 2  # once a start
-    assert all(line.isascii() and "\n" not in line for line in said)
-    store.close()
-
-
-def test_a_note_that_a_user_left_beside_a_clip_outlives_it(store):
-    fill(store, range(4), score=float("nan"))
-    folder = store.kept()[0].folder
-    (folder / "bearing changed.txt").write_text("theirs")
-    fill(store, range(4, 5), score=float("nan"))
-    assert kept_numbers(store) == [1, 2, 3, 4]
-    assert [path.name for path in folder.iterdir()] == ["bearing changed.txt"]
-    store.close()
-    assert kept_numbers(store) == [1, 2, 3, 4]
-    assert store.usage().foreign == 1
-
-
-def test_a_copied_folder_is_not_taken_for_evidence(store):
-    kept = store.write(record(), files())
-    copy = kept.folder.parent / kept.folder.name.replace(event_id(0), event_id(1))
-    copy.mkdir()
-    for path in kept.folder.iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    store.close()
-    assert ids(store) == [event_id(0)]
-    assert store.usage().foreign == 1
-
-
-def test_a_name_in_the_record_cannot_reach_files_elsewhere(store, tmp_path):
-    kept = store.write(record(), files())
-    precious = tmp_path / "evidence" / "pump-1" / "precious.txt"
-    precious.write_text("theirs")
-    listed = json.loads(kept.path("record.json").read_bytes())
-    listed["files"]["../../precious.txt"] = {"bytes": 6, "sha256": "0" * 64}
-    kept.path("record.json").write_text(json.dumps(listed))
-    store.close()
-    fill(store, range(1, 9))
-    assert precious.read_text() == "theirs"
-    assert store.usage().foreign == 2
-
-
-# What fails -------------------------------------------------------------------------------------
-
-FUNCTIONS = ("mkdir", "open", "write", "fsync", "rename", "close")
-
-
-class FailingOs:
-    """The module ``os`` whose ``at``-th call of what changes a disk fails."""
-
-    def __init__(self, at, code):
-        self.at, self.code = at, code
-        self.calls = 0
-
-    def __getattr__(self, name):
-        real = getattr(os, name)
-        if name not in FUNCTIONS:
-            return real
-
-        def call(*arguments, **options):
-            self.calls += 1
-            if self.calls == self.at:
-                if name == "close":
-                    real(*arguments)
-                raise OSError(self.code, os.strerror(self.code))
-            return real(*arguments, **options)
-
-        return call
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO], ids=errno.errorcode.get)
-def test_a_write_that_fails_anywhere_leaves_nothing_behind(tmp_path, monkeypatch, code):
-    state = tmp_path / "state"
-    store = opened(state, pieces=50)
-    fill(store, range(1))
-    before = tree(store.root)
-    for at in range(1, 100):
-        failing = FailingOs(at, code)
-        with monkeypatch.context() as patch:
-            patch.setattr(folders, "os", failing)
-            patch.setattr("edge_asd.files.os", failing)
-            try:
-                store.write(record(1), files(1))
-                break
-            except EvidenceError as error:
-                assert os.strerror(code) in str(error)
-                assert error.refusal is Refusal.DISK
-        assert tree(store.root) == before
-        assert store.usage().used_bytes == PIECE_BYTES
-        assert store.usage().refused == {Refusal.DISK: at}
-        assert os.strerror(code) in store._books.index.absence(event_id(1)).text
-    assert failing.calls < failing.at, "it was never written without a failure"
-    assert at > 15
-    assert kept_numbers(store) == [0, 1]
-    assert store._books.index.absence(event_id(1)) is None
-    store.close()
-
-
-class FailingIndex:
-    """A connection whose ``at``-th statement fails as on a full disk."""
-
-    def __init__(self, connection, at):
-        self.connection, self.left = connection, at
-
-    def execute(self, statement, *rest):
-        self.left -= 1
-        if self.left == 0:
-            raise sqlite3.OperationalError("database or disk is full")
-        return self.connection.execute(statement, *rest)
-
-    def __getattr__(self, name):
-        return getattr(self.connection, name)
-
-
-def test_an_index_that_cannot_be_written_leaves_nothing_behind(tmp_path):
-    store = opened(tmp_path, pieces=4)
-    fill(store, range(4), score=float("nan"))
-    database = store._books.index._database
-    real = database._connection
-    failed = set()
-    for at in range(1, 200):
-        failing = FailingIndex(real, at)
-        database._connection = failing
-        try:
-            store.write(record(4 + at, score=float("nan")), files(1))
-        except EvidenceError as error:
-            failed.add(at)
-            assert "disk is full: free space" in str(error)
-            database._connection = real
-            assert event_id(4 + at) not in " ".join(tree(store.root))
-        database._connection = real
-        assert store.usage().used_bytes == on_disk(store) <= 4 * PIECE_BYTES
-        assert all(map(whole, store.kept()))
-        if failing.left > 0:
-            break
-    assert failing.left > 0
-    assert len(failed) > 5
-    assert len(store.kept()) == 4
-    store.close()
-
-
-def test_a_folder_that_cannot_be_used_is_tried_again(tmp_path):
-    blocked = tmp_path / "evidence"
-    blocked.write_text("a file where the folder should be")
-    store = opened(tmp_path)
-    with pytest.raises(EvidenceError, match="evidence cannot be used"):
-        store.write(record(), files())
-    assert store.usage().refused == {Refusal.DISK: 1}
-    assert "evidence cannot be used" in store.usage().failure
-    store.look()  # does not raise
-    blocked.unlink()
-    store.write(record(), files())
-    assert store.usage().failure == ""
-    assert kept_numbers(store) == [0]
-    store.close()
-
-
-def test_a_refusal_is_no_longer_a_failure_once_there_is_room(tmp_path):
-    free = 0
-    store = opened(tmp_path, floor=PIECE_BYTES, free=lambda _: free)
-    with pytest.raises(StorageError, match="free space on its file system"):
-        store.write(record(), files())
-    store.prune()
-    assert "are to stay free" in store.usage().failure
-    free = 10 * PIECE_BYTES
-    store.prune()
-    assert store.usage().failure == ""
-    store.close()
-
-
 def test_evidence_that_never_came_to_be_is_counted_and_remembered(store):
     store.open()
     store.refuse(event_id(7), Refusal.LOST, "too many alerts at once")
@@ -548,7 +246,7 @@ def test_threads_that_write_at_once_never_exceed_the_quota(tmp_path):
         for number in range(part, 40, 4):
             try:
                 store.write(record(number, score=float(number % 7)), files(number))
-            except EvidenceError as error:
+            except EvidenceError as error:  # noqa: PERF203
                 failed.append(error)
 
     def watch():
