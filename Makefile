@@ -2,11 +2,12 @@
 # Needed beforehand: make and Python 3.10 or newer (PYTHON=/path/to/python3.11 picks one).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint fmt results wheel clean
+.PHONY: help setup demo test test-long soak lint fmt results wheel clean
 
 # Debian's names; after `=` what each is wanted for (tools/system-packages.sh).
 TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
-    libportaudio2=libportaudio.so.2 prometheus=promtool
+    libportaudio2=libportaudio.so.2 prometheus=promtool faketime=faketime \
+    pulseaudio=pulseaudio pulseaudio-utils=pactl libasound2-plugins
 
 # The device's tests run where torch is not installed, so that the device cannot come to need it.
 # What needs torch stays in these folders.
@@ -17,6 +18,10 @@ TEST_TOOLS := pytest pytest-timeout pytest-xdist hypothesis onnx
 PYTEST := -m pytest --numprocesses 2 --dist worksteal
 
 PYTHON_PATHS := $(wildcard edge_asd train tests tools benchmarks)
+
+# Of `make soak`.
+SEED ?= 1
+WINDOWS ?= 1000000
 
 # Holds mimii_ch0/ and drone_prop/; they are not part of the project.
 RECORDINGS ?= ../shared/data
@@ -46,6 +51,9 @@ test: setup ## Run the tests: the device's without torch, then those of training
 test-long: setup ## Run the tests that take minutes each
 	@tools/system-packages.sh $(TEST_PACKAGES)
 	.venv/bin/python -m pytest -m long tests
+
+soak: setup ## Run a million windows with faults injected at random (SEED=n WINDOWS=n)
+	.venv/bin/python tests/soak/soak.py --seed $(SEED) --windows $(WINDOWS)
 
 lint: setup ## Check style, types, the import rule, scripts and the systemd unit
 	.venv/bin/ruff check $(PYTHON_PATHS)

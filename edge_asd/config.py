@@ -108,6 +108,42 @@ class MqttConfig(Section):
         return str(value) if isinstance(value, int) else value
 
 
+class EvidenceConfig(Section):
+    """What is kept of an alert: the sound, a picture, and what differs."""
+
+    enabled: bool = True
+    before_s: Annotated[float, Field(ge=0, le=120, allow_inf_nan=False)] = 10.0
+    """Sound kept from before the alert began."""
+    after_s: Annotated[float, Field(ge=0, le=120, allow_inf_nan=False)] = 10.0
+    """Sound kept from after it was raised."""
+    quota_mb: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 512.0
+    """Disk space for all evidence; the oldest goes first, pinned and worst-scoring last."""
+    free_floor_mb: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 256.0
+    """Space that must stay free on the disk, whatever the quota."""
+    keep_days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] = 90.0
+    """Evidence older than this goes, unless it is pinned."""
+    publish_picture: bool = False
+    """Send the picture over MQTT, retained, as well."""
+    picture_max_kb: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] = 256.0
+    """A picture larger than this is not sent."""
+
+
+class MicrophoneConfig(Section):
+    """When to tell that a microphone does not work."""
+
+    notify_after_s: Annotated[float, Field(ge=0, le=24 * 3600, allow_inf_nan=False)] = 10.0
+    """A fault that lasts so long has a notice of its own; the state is ``unknown`` at once."""
+
+
+class HistoryConfig(Section):
+    """How long is remembered what was heard."""
+
+    score_days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] = 30.0
+    """Every score, for ``edge-asd threshold --preview``; about 5 MB a monitor in 30 days."""
+    ledger_days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] = 400.0
+    """What every second was: scored, gapped, idle …"""
+
+
 class HttpConfig(Section):
     """The HTTP endpoint for metrics and health."""
 
@@ -130,6 +166,9 @@ class Config(Section):
     mqtt: MqttConfig | None = None
     http: HttpConfig = HttpConfig()
     jsonl: JsonlConfig | None = None
+    evidence: EvidenceConfig = EvidenceConfig()
+    microphone: MicrophoneConfig = MicrophoneConfig()
+    history: HistoryConfig = HistoryConfig()
     bundle: str | None = None
     """Path of a bundle; the one that ships with the package if absent."""
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
-import random
 import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -24,34 +22,38 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from edge_asd import __version__
+from edge_asd.books import Books
 from edge_asd.bundle import Bundle
 from edge_asd.bundle_store import choose_bundle
 from edge_asd.capture import capture
-from edge_asd.clock import boot_id, rfc3339
 from edge_asd.config import Config
 from edge_asd.control import ControlServer, Reply
 from edge_asd.engine import NetworkSet, open_networks
+from edge_asd.evidence.desk import EvidenceDesk
 from edge_asd.health import HealthBoard, ProgressWatch
+from edge_asd.history import History
+from edge_asd.ledger import Ledger
+from edge_asd.manifest import Manifest
 from edge_asd.metrics import Metrics
 from edge_asd.monitor import Monitor
 from edge_asd.notify import Notifier
 from edge_asd.observe import WINDOWS_QUEUED, Observer
 from edge_asd.profile import has_profile, load_profile
+from edge_asd.publish.connect import open_mqtt
 from edge_asd.publish.jsonl import JsonlSink
-from edge_asd.publish.messages import InfoMessage, ModelRef, MonitorInfo
 from edge_asd.publish.mqtt import MqttSink
-from edge_asd.publish.mqtt_settings import MqttSettings, client_id_for
+from edge_asd.publish.payload import ModelRef
 from edge_asd.publish.store import EventStore
-from edge_asd.publish.topics import Topics, topic_segment
 from edge_asd.report import Reporter
-from edge_asd.secrets import read_secret
 from edge_asd.state_dir import StateLock, socket_path
+from edge_asd.steady import SteadyClock
 from edge_asd.web.server import HttpServer
 from edge_asd.worker import Feed, Worker
 
 logger = logging.getLogger(__name__)
 
 _TICK_S = 0.5
+_DAY_S = 86400.0
 _PATIENCE_S = 30.0
 """A worker that does not move for so long is stuck."""
 # Together with the broker's goodbye (2 s) the end stays below 5 s, whatever hangs.
@@ -84,9 +86,9 @@ class Daemon:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, version=__version__)
         self.watch = ProgressWatch(_PATIENCE_S)
-        self.topics = Topics(config.device)
+        self.clock = SteadyClock()
         self.ready = False
-        self._started_at = time.time()
+        self._started_at = self.clock.now()
         self._stop = threading.Event()
         self._closers: list[Callable[[], object]] = []  # called last to first
 
@@ -126,18 +128,22 @@ class Daemon:
         self.metrics.set_model(model)
         store = EventStore(self.options.state_dir)
         self._closers.append(store.close)
-        mqtt = self._open_mqtt(store, model)
+        mqtt = open_mqtt(
+            self.config, store.outbox, model, self.metrics, started_at=self._started_at
+        )
         jsonl = JsonlSink(self.config.jsonl.path) if self.config.jsonl else None
         if jsonl:
             self._closers.append(jsonl.close)
         report = Reporter(
             self.config.device,
             store,
+            self._open_books(bundle.manifest),
             mqtt=mqtt,
             jsonl=jsonl,
             metrics=self.metrics,
             health=self.board,
             model=model,
+            clock=self.clock,
         )
         http = HttpServer(
             self.config.http.listen,
@@ -155,38 +161,29 @@ class Daemon:
         monitors = self._monitors(networks, bundle, report, store)
         return self._start_worker(monitors, bundle, report), mqtt
 
-    def _open_mqtt(self, store: EventStore, model: ModelRef) -> MqttSink | None:
-        wanted = self.config.mqtt
-        if wanted is None:
-            return None
-        settings = MqttSettings(
-            url=wanted.url,
-            client_id=client_id_for(self.config.device),
-            username=wanted.username,
-            password=read_secret(wanted.password_file, os.environ),
-            ca_file=wanted.ca_file,
-            cert_file=wanted.cert_file,
-            key_file=wanted.key_file,
-            protocol=wanted.protocol,
+    def _open_books(self, manifest: Manifest) -> Books:
+        days = self.config.history
+        ledger = Ledger(self.options.state_dir, self.clock, keep_s=days.ledger_days * _DAY_S)
+        self._closers.append(ledger.close)
+        history = History(self.options.state_dir, self.clock, keep_s=days.score_days * _DAY_S)
+        self._closers.append(history.close)
+        evidence = EvidenceDesk(
+            self.config.evidence,
+            self.config.device,
+            self.options.state_dir,
+            manifest,
+            clock=self.clock,
+            count=self.metrics.hearing.evidence,
         )
-        return MqttSink(
-            settings,
-            topics=self.topics,
-            outbox=store.outbox,
-            birth=self._birth(model).to_json(),
+        self._closers.append(evidence.close)
+        evidence.start()
+        return Books(
+            ledger,
+            history,
+            evidence,
+            clock=self.clock,
             metrics=self.metrics,
-            rng=random.SystemRandom(),
-        )
-
-    def _birth(self, model: ModelRef) -> InfoMessage:
-        names = [monitor.name for monitor in self.config.monitors]
-        return InfoMessage(
-            device=self.config.device,
-            versions={"edge_asd": __version__, "python": platform.python_version()},
-            monitors=tuple(MonitorInfo(name=n, topic_segment=topic_segment(n)) for n in names),
-            model=model,
-            started_at=rfc3339(self._started_at),
-            boot_id=boot_id(),
+            health=self.board,
         )
 
     def _monitors(
@@ -198,7 +195,10 @@ class Daemon:
             profile = None
             if has_profile(self.options.state_dir, config.name):
                 profile = load_profile(self.options.state_dir, config.name, bundle)
-            open_message = store.open_event(config.name)
+            open_message, open_notice = (
+                store.open_event(config.name),
+                store.open_notice(config.name),
+            )
             monitors.append(
                 Monitor(
                     config,
@@ -207,6 +207,9 @@ class Daemon:
                     report,
                     profile=profile,
                     open_event=open_message.to_event() if open_message else None,
+                    open_notice=open_notice.to_notice() if open_notice else None,
+                    microphone=self.config.microphone,
+                    evidence=self.config.evidence,
                 )
             )
         return monitors
@@ -217,7 +220,14 @@ class Daemon:
             by_source[monitor.config.source].append(monitor)
         feeds = []
         for source, listening in by_source.items():
-            thread = capture(listening[0].name, source, once=self.options.once)
+            thread = capture(
+                listening[0].name,
+                source,
+                once=self.options.once,
+                channels=1 + max(monitor.config.channel for monitor in listening),
+                clock=self.clock,
+                expected_identity=_enrolled_with(listening),
+            )
             self.watch.watch(thread.name, lambda thread=thread: thread.progress)  # type: ignore[misc]
             feeds.append(Feed(thread, listening, thread.live))
         worker = Worker(
@@ -254,6 +264,7 @@ class Daemon:
             board=self.board,
             watch=self.watch,
             notifier=self.notifier,
+            clock=self.clock,
         )
         while not self._stop.is_set():
             if worker.failure is not None:
@@ -295,6 +306,12 @@ class Daemon:
         worker.stop_enrolments(max(0.1, until - time.monotonic()))
         if runner.is_alive():
             logger.warning("worker does not stop, left behind")
+
+
+def _enrolled_with(monitors: Sequence[Monitor]) -> str:
+    """The microphone that the profiles of a source were enrolled with, as far as they know."""
+    profiles = [monitor.profile for monitor in monitors if monitor.profile]
+    return next((profile.microphone for profile in profiles if profile.microphone), "")
 
 
 def _spawn(name: str, body: Callable[[], None]) -> threading.Thread:

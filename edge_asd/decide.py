@@ -100,11 +100,23 @@ class Decider:
         self._event_from_s: float | None = None  # stream time at which its duration was zero
         self._reported_at_s = 0.0
 
-    def scored(self, scored: Scored, sample_rate: int) -> Decision:
-        """Take in the score of one window."""
+    def scored(
+        self, scored: Scored, sample_rate: int, *, may_clear: bool = True, hops: int = 1
+    ) -> Decision:
+        """Take in the score of one window.
+
+        Args:
+            scored: The window's score.
+            sample_rate: Rate of its positions, hertz.
+            may_clear: Whether a low score speaks for the machine; audio that is louder or more
+                clipped than enrolled may raise an alert and never ends one.
+            hops: Hops since the window scored before: under overload a score stands for the
+                windows that were not scored, so that persistence keeps its meaning in seconds.
+        """
         length_s = (scored.end - scored.start) / sample_rate
         now = Moment(scored.end / sample_rate, scored.captured_at + length_s)
-        self._recent.append((now.at_s, scored.score))
+        for back in range(hops - 1, -1, -1):
+            self._recent.append((now.at_s - back * self.rules.hop_s, scored.score))
         oldest = now.at_s - (self.rules.persistence.n - 0.5) * self.rules.hop_s
         while self._recent[0][0] < oldest:
             self._recent.popleft()
@@ -114,7 +126,7 @@ class Decider:
         statistic = float(np.partition([score for _, score in self._recent], -k)[-k])
         if self.event is not None:
             self.event = replace(self.event, windows_scored=self.event.windows_scored + 1)
-            return self._during_alert(now, statistic, scored)
+            return self._during_alert(now, statistic, scored, may_clear=may_clear)
         return self._while_quiet(now, statistic, scored)
 
     def set_state(self, state: State, reason: str, now: Moment) -> Decision:
@@ -170,10 +182,12 @@ class Decider:
         transition = self._enter(self.event.state, f"score {statistic:.2f}", now)
         return Decision(transition, self.event, statistic)
 
-    def _during_alert(self, now: Moment, statistic: float, scored: Scored) -> Decision:
+    def _during_alert(
+        self, now: Moment, statistic: float, scored: Scored, *, may_clear: bool
+    ) -> Decision:
         if self.event is None:
             raise RuntimeError("no alert is open")
-        if statistic >= self.thresholds.clear_below:
+        if statistic >= self.thresholds.clear_below or not may_clear:
             self._low_since_s = None
         elif self._low_since_s is None:
             self._low_since_s = now.at_s

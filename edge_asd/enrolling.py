@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,7 @@ class Enrolments:
         spawn: Starts the threads in which profiles are computed.
         post: Has a task carried out by the worker.
         spent: Whether a monitor's source has ended.
+        microphone: Identity of what a monitor hears with.
     """
 
     def __init__(
@@ -111,11 +112,13 @@ class Enrolments:
         spawn: Spawn,
         post: Callable[[Task], None],
         spent: Callable[[Monitor], bool],
+        microphone: Callable[[Monitor], str],
     ) -> None:
         self.failure: EdgeAsdError | None = None
         """Why the latest baselining failed that a monitor had begun by itself."""
         self._bundle, self._state_dir = bundle, state_dir
         self._spawn, self._post, self._spent = spawn, post, spent
+        self._microphone = microphone
         self._under_way: dict[str, _Enrolment] = {}
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -159,11 +162,13 @@ class Enrolments:
             self.fail(monitor, error)
             return
 
+        microphone = self._microphone(monitor)
+
         def learn(request: EnrolRequest, now: float, progress: Progress) -> Learned:
             return learn_from_recording(
                 self._bundle,
                 folder,
-                request,
+                replace(request, microphone=microphone),
                 now=now,
                 progress=lambda done, text: progress(
                     RECORDING_SHARE + done * (1 - RECORDING_SHARE), text

@@ -7,26 +7,28 @@ back into a calibration that is still provisional.
 from __future__ import annotations
 
 import logging
-import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from edge_asd.alerting import rules_of, thresholds_of
 from edge_asd.capture import Resampler
-from edge_asd.clock import uuid7
-from edge_asd.config import MonitorConfig
+from edge_asd.config import EvidenceConfig, MonitorConfig
 from edge_asd.decide import Decider, Decision, Moment
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import NetworkSet
 from edge_asd.errors import StorageError
+from edge_asd.evidence.desk import Settled
+from edge_asd.evidence.tap import Clip, Tap
 from edge_asd.health import Health
+from edge_asd.hearing import Sound
+from edge_asd.ledger import Account
 from edge_asd.operating import Operating
 from edge_asd.pipeline import Heard, Judged, Pipeline
 from edge_asd.profile import Profile, save_profile
-from edge_asd.records import Block, Event, Scored, State
-from edge_asd.report import Reporter, Standing
+from edge_asd.records import Block, Event, EventType, Scored, State
+from edge_asd.report import Reporter, Standing, WindowSpan
 from edge_asd.score.calibrate import QuietBlocks
+from edge_asd.signal_health import SignalFault, SignalWatch
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +42,9 @@ class Listener:
         state_dir: Where profiles lie.
         report: The sinks.
         profile: What was learned.
+        new_id: Makes an event id from the steady time of its start.
+        evidence: What is kept of an alert.
         open_event: Alert that was open when the daemon last stopped.
-        clock: Wall time.
-        rng: Random bits of event ids.
     """
 
     def __init__(
@@ -53,14 +55,17 @@ class Listener:
         report: Reporter,
         *,
         profile: Profile,
+        new_id: Callable[[float], str],
+        evidence: EvidenceConfig,
         open_event: Event | None = None,
-        clock: Callable[[], float] = time.time,
-        rng: random.Random | None = None,
     ) -> None:
         self.name = config.name
-        self._channel = config.channel
-        self._state_dir, self._report, self._clock = state_dir, report, clock
+        self._channel, self._settle_s = config.channel, config.settle_s
+        self._state_dir, self._report = state_dir, report
+        self._networks = networks
         manifest = networks.bundle.manifest
+        self._window_s = manifest.window_samples / manifest.sample_rate
+        self._hop_s = manifest.hop_samples / manifest.sample_rate
         rules, alert = rules_of(config.alert, manifest), config.alert
         if (
             rules.persistence != profile.persistence
@@ -68,17 +73,16 @@ class Listener:
         ):
             profile = profile.retuned(rules.persistence, alert.false_alarms_per_week, manifest)
         self.profile = profile
-        random_bits = rng or random.SystemRandom()
-        decider = Decider(
-            rules,
-            thresholds_of(profile),
-            profile.percentile,
-            lambda wall_s: uuid7(wall_s, random_bits),
-            open_event,
+        self._decider = Decider(
+            rules, thresholds_of(profile), profile.percentile, new_id, open_event
         )
         self.standing = Standing(State.UNKNOWN, "starting", event=open_event)
-        self._pipeline = Pipeline(WindowEmbedder(networks), profile, decider, config.settle_s)
+        self._pipeline: Pipeline | None = None  # from the first block on
         self._resampler: Resampler | None = None
+        self._tap: Tap | None = None
+        self._evidence = evidence
+        self._stretch = 1
+        self._deaf = False  # the microphone did not work until now
         self._quiet = QuietBlocks(rules.hop_s)
         self._queued_s = 0.0
         report.thresholds(self.name, profile)
@@ -86,12 +90,16 @@ class Listener:
 
     # Audio
 
-    def push(self, block: Block, rate: int, queued_s: float) -> None:
+    def push(
+        self, block: Block, rate: int, sound: Sound, watch: SignalWatch, queued_s: float
+    ) -> None:
         """Take in audio.
 
         Args:
             block: As the source gave it.
             rate: Its rate in hertz.
+            sound: The monitor's channel of it.
+            watch: What is known about the microphone.
             queued_s: Audio that still waits behind it.
 
         Raises:
@@ -99,44 +107,80 @@ class Listener:
             EngineError: The runtime failed.
         """
         self._queued_s = queued_s
-        if self._resampler is None:
-            self._resampler = Resampler(rate, self._pipeline.rate, self._channel)
-        self._run(self._resampler.push(block))
+        pipeline = self._ready(rate, watch)
+        fault, moment = watch.fault, Moment(block.start / rate, block.captured_at)
+        if fault is None and self._deaf and sound.health.flaw is None:
+            self._deaf = False
+            self._unknown("listening again, nothing can be said yet", moment)
+        if self._tap is not None:
+            self._keep(self._tap.push(sound.mono, block.start, block.captured_at))
+        if self._resampler is not None:
+            self._run(pipeline, self._resampler.push(block))
+        if fault is not None:
+            self._fault(fault, moment)
 
-    def gap(self, windows: int) -> None:
-        """So many windows are lost before the next block."""
-        self._pipeline.decider.gap(windows)
+    def gap(self, lost_s: float, *, dropped: bool) -> None:
+        """So much audio is lost before the next block."""
+        windows = round((lost_s + self._window_s) / self._hop_s)
+        self._report.metrics.windows(self.name, "dropped" if dropped else "gapped", windows)
+        self._decider.gap(windows)
         self._quiet.interrupt()
 
     def unusable(self, reason: str, moment: Moment) -> None:
         """A block cannot be scored; what follows it is a new start."""
-        self._apply(self._pipeline.decider.set_state(State.UNKNOWN, reason, moment))
+        self._deaf = True
+        self._unknown(reason, moment)
         if self._resampler is not None:
             self._resampler.flush()
 
     def lost(self, reason: str) -> None:
         """The source does not deliver: it cannot be told how the machine sounds."""
-        at_s = self._pipeline.now.at_s  # the stream stands still, the wall clock does not
-        moment = Moment(at_s, self._clock())
-        self._apply(self._pipeline.decider.set_state(State.UNKNOWN, reason, moment))
+        self._deaf = True
+        # The stream stands still, time does not.
+        at_s = self._pipeline.now.at_s if self._pipeline else 0.0
+        self._unknown(reason, Moment(at_s, self._report.clock.now()))
 
     def finish(self) -> None:
         """The source is spent."""
-        if self._resampler is not None:
-            self._run(self._resampler.flush())
-        self._apply(self._pipeline.decider.finish("source ended", self._pipeline.now))
+        if self._pipeline is not None and self._resampler is not None:
+            self._run(self._pipeline, self._resampler.flush())
+        self._apply(self._decider.finish("source ended", self._now()))
+        self.stop()
+
+    def stop(self) -> None:
+        """Nothing more is heard: alerts whose sound is not complete keep what there is."""
+        if self._tap is not None:
+            self._keep(self._tap.finish())
+
+    def stretch(self, hops: int) -> None:
+        """Score every so many-th window."""
+        self._stretch = hops
+        if self._pipeline is not None:
+            self._pipeline.stretch = hops
+
+    @property
+    def account(self) -> Account:
+        """What the newest audio counts as, unless a scored window covers it."""
+        idle = (Operating.IDLE, Operating.SETTLING)
+        if self._pipeline is not None and self._pipeline.operating.state in idle:
+            return Account.IDLE
+        return Account.GAPPED
 
     # Alerts
 
     @property
     def event(self) -> Event | None:
         """The alert that is going on, whatever the monitor shows meanwhile."""
-        return self._pipeline.decider.event
+        return self._decider.event
+
+    def settled(self, settled: Settled) -> None:
+        """What became of the evidence of an alert."""
+        self._report.evidence(settled, self.event, self.profile)
 
     def end_alert(self, reason: str) -> None:
         """End an alert that is going on."""
         if self.event is not None:
-            self._apply(self._pipeline.decider.finish(reason, self._pipeline.now))
+            self._apply(self._decider.finish(reason, self._now()))
 
     def publish(self) -> None:
         """Show how it stands."""
@@ -144,11 +188,37 @@ class Listener:
 
     # Inside
 
-    def _run(self, blocks: list[Block]) -> None:
+    def _ready(self, rate: int, watch: SignalWatch) -> Pipeline:
+        """The pipeline, made with the first block: only then the source's rate is known."""
+        if self._pipeline is None or self._pipeline.signal is not watch:
+            embedder = WindowEmbedder(self._networks)
+            self._pipeline = Pipeline(embedder, self.profile, self._decider, watch, self._settle_s)
+            self._pipeline.stretch = self._stretch
+            self._resampler = Resampler(rate, self._pipeline.rate, self._channel)
+            self.stop()
+            if self._evidence.enabled:
+                span_s = self._decider.rules.within_s + self._window_s
+                before_s, after_s = self._evidence.before_s, self._evidence.after_s
+                self._tap = Tap(rate, before_s, after_s, span_s)
+        return self._pipeline
+
+    def _now(self) -> Moment:
+        return self._pipeline.now if self._pipeline else Moment(0.0, self._report.clock.now())
+
+    def _unknown(self, reason: str, moment: Moment) -> None:
+        self._apply(self._decider.set_state(State.UNKNOWN, reason, moment))
+
+    def _fault(self, fault: SignalFault, moment: Moment) -> None:
+        if not self._deaf:
+            self._quiet.forget()  # what a dying microphone gave must not teach the threshold
+        self._deaf = True
+        self._unknown(f"microphone: {fault.reason}", moment)
+
+    def _run(self, pipeline: Pipeline, blocks: list[Block]) -> None:
         for block in blocks:
-            for outcome in self._pipeline.push(block):
+            for outcome in pipeline.push(block):
                 if isinstance(outcome, Judged):
-                    self._judged(outcome)
+                    self._judged(pipeline, outcome)
                 else:
                     self._heard(outcome)
         self._recalibrate()
@@ -156,23 +226,40 @@ class Listener:
     def _heard(self, heard: Heard) -> None:
         if heard.operating is not Operating.RUNNING:
             self._quiet.interrupt()
+        if heard.decision.transition and heard.decision.transition.state is State.IDLE:
+            self._report.books.history.idle(self.name, heard.decision.transition.captured_at)
         self._apply(heard.decision)
 
-    def _judged(self, judged: Judged) -> None:
+    def _judged(self, pipeline: Pipeline, judged: Judged) -> None:
+        self._report.metrics.windows(self.name, judged.result)
         if judged.scored is None:
-            self._report.metrics.windows(self.name, "idle")
             return
-        self._report.metrics.windows(self.name, "scored")
-        spent_s = self._pipeline.embedder.spent_s
+        spent_s = pipeline.embedder.spent_s
         total_s = self._queued_s + sum(spent_s.values())
         for stage, seconds in {**spent_s, "queue": self._queued_s, "total": total_s}.items():
             self._report.metrics.latency(stage, seconds)
         self._apply(judged.decision, judged.scored)
-        self._report.score(self.name, judged.scored, self.standing.state, self.profile)
+        if judged.decision.event and judged.decision.event.type is EventType.NEW:
+            self._want(judged.decision.event, judged.scored)
+        span = WindowSpan(self._window_s, judged.hops * self._hop_s)
+        self._report.score(self.name, judged.scored, self.standing.state, self.profile, span)
         self._collect(judged.decision)
 
+    def _want(self, event: Event, scored: Scored) -> None:
+        """Ask for the sound that an alert rests on: from the first window that was high."""
+        if self._tap is None or self._pipeline is None:
+            return
+        end_s = scored.end / self._pipeline.rate
+        high_s = (self._decider.rules.persistence.k - 1) * self._hop_s
+        if not self._tap.want(event, end_s - high_s - self._window_s, end_s, scored.parts):
+            self._report.books.evidence.miss(event.id)
+
+    def _keep(self, clips: list[Clip]) -> None:
+        for clip in clips:
+            self._report.books.evidence.submit(clip, self.profile)
+
     def _apply(self, decision: Decision, scored: Scored | None = None) -> None:
-        decider = self._pipeline.decider
+        decider = self._decider
         if decision.suppressed:
             self._report.metrics.alert_suppressed(self.name, "cooldown")
         if decision.event is not None:
@@ -213,7 +300,7 @@ class Listener:
         if maxima is None:
             return
         self.profile = self.profile.recalibrated(maxima)
-        self._pipeline.decider.thresholds = thresholds_of(self.profile)
+        self._decider.thresholds = thresholds_of(self.profile)
         self._report.thresholds(self.name, self.profile)
         self._calibration_health()
         logger.info(

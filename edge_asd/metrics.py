@@ -15,11 +15,12 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from edge_asd.capture.status import CaptureStatus
+from edge_asd.metrics_hearing import HearingMetrics
 from edge_asd.publish.messages import ModelRef
 from edge_asd.publish.outbox import Dropped, DropReason, RowClass, Stats
 from edge_asd.records import Severity, State
 
-WINDOW_RESULTS = ("scored", "gapped", "dropped", "inhibited", "idle")
+WINDOW_RESULTS = ("scored", "gapped", "dropped", "inhibited", "idle", "flawed", "skipped")
 RESTART_REASONS = ("exited", "stalled", "open_failed")
 SUPPRESS_REASONS = ("cooldown", "inhibited")
 LATENCY_STAGES = ("queue", "features", "inference", "total")
@@ -50,6 +51,7 @@ class Metrics:
         self._init_capture()
         self._init_scoring()
         self._init_delivery()
+        self.hearing = HearingMetrics(registry)
 
     def init_monitor(self, monitor: str, *, queue_capacity: int) -> None:
         """Export every series of a monitor as zero.
@@ -64,6 +66,7 @@ class Metrics:
             for value in values:
                 metric.labels(monitor, value)
         self._window_queue_capacity.labels(monitor).set(queue_capacity)
+        self.hearing.init_monitor(monitor)
 
     def set_ready(self, ready: bool, *, started_at: float) -> None:  # noqa: FBT001
         """Say whether the daemon is ready, and since when it runs (wall time)."""

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import logging
 import random
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from edge_asd.audio import level_dbfs
-from edge_asd.config import MonitorConfig
+from edge_asd.clock import uuid7
+from edge_asd.config import EvidenceConfig, MicrophoneConfig, MonitorConfig
 from edge_asd.decide import Moment
 from edge_asd.engine import NetworkSet
+from edge_asd.evidence.desk import Settled
 from edge_asd.health import Health
+from edge_asd.hearing import Hearing, Sound
+from edge_asd.ledger import Account
 from edge_asd.listener import Listener
+from edge_asd.outage import OutageNotices
 from edge_asd.profile import Profile, profile_dir
 from edge_asd.recorder import Recorder
-from edge_asd.records import Block, Event, State
+from edge_asd.records import Block, Event, MicrophoneNotice, State
 from edge_asd.report import Reporter, Standing
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,10 @@ class Monitor:
         report: The sinks.
         profile: What was learned before; None starts a baselining.
         open_event: Alert that was open when the daemon last stopped.
-        clock: Wall time.
-        rng: Random bits of event ids.
+        open_notice: Notice about the microphone that was open then.
+        microphone: When a dead microphone is told.
+        evidence: What is kept of an alert.
+        rng: Random bits of ids.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Monitor:
         *,
         profile: Profile | None,
         open_event: Event | None,
-        clock: Callable[[], float] = time.time,
+        open_notice: MicrophoneNotice | None = None,
+        microphone: MicrophoneConfig | None = None,
+        evidence: EvidenceConfig | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.config, self.name = config, config.name
@@ -60,10 +64,20 @@ class Monitor:
         self.given_up = False
         """Baselining failed: it is not begun again by itself."""
         self._networks, self._state_dir, self._report = networks, state_dir, report
-        self._manifest = networks.bundle.manifest
-        self._clock, self._rng = clock, rng
+        self._rng = rng or random.SystemRandom()
+        self._evidence = evidence or EvidenceConfig()
         self._recorder: Recorder | None = None
-        self._next_sample: int | None = None
+        manifest = networks.bundle.manifest
+        settings = microphone or MicrophoneConfig()
+        self.hearing = Hearing(
+            self.name,
+            config.channel,
+            report,
+            OutageNotices(settings.notify_after_s, self._new_id, open_notice),
+            settle_s=(manifest.window_samples + manifest.hop_samples) / manifest.sample_rate + 1.0,
+            rule=profile.signal if profile else None,
+        )
+        self._stretch = 1
         self._listener: Listener | None = None
         # What it shows while it does not listen; None while the listener speaks.
         self._shown: Standing | None = Standing(State.UNKNOWN, "starting")
@@ -107,22 +121,26 @@ class Monitor:
             EngineError: The runtime failed.
             StorageError: What is recorded cannot be written.
         """
-        usable = self._measure(block, rate)
-        self._count_gap(block, rate, dropped=dropped)
-        if not usable:
-            if self._listener is not None and self._shown is None:
+        sound = self.hearing.take(block, rate, dropped=dropped)
+        listener = self._listener if self._shown is None else None
+        if sound.lost_s and listener is not None:
+            listener.gap(sound.lost_s, dropped=dropped)
+        enough = False
+        if not sound.numbers:
+            if listener is not None:
                 moment = Moment(block.start / rate, block.captured_at)
-                self._listener.unusable("microphone: samples are not numbers", moment)
-            self._next_sample = None  # what follows is a new start
-            return False
-        if self._recorder is not None:
-            return self._record(self._recorder, block)
-        if self._listener is not None and self._shown is None:
-            self._listener.push(block, rate, queued_s)
-        return False
+                listener.unusable("microphone: samples are not numbers", moment)
+            self.hearing.new_start()
+        elif self._recorder is not None:
+            enough = self._record(self._recorder, block, sound)
+        elif listener is not None:
+            listener.push(block, rate, sound, self.hearing.watch(rate), queued_s)
+        self.hearing.account(sound, block.captured_at + len(block.samples) / rate, self._account)
+        return enough
 
     def lost(self, reason: str) -> None:
         """The source does not deliver: it cannot be told how the machine sounds."""
+        self.hearing.lost(reason)
         if self._recorder is not None:
             self._show(Standing(State.BASELINING, reason, progress=self._recorder.done))
         elif self._listener is not None and self._shown is None:
@@ -137,6 +155,26 @@ class Monitor:
         if self._listener is not None and self._shown is None:
             self._listener.finish()
         return False
+
+    def wait(self, now_s: float, *, notify: bool) -> None:
+        """Nothing arrives at this steady time; see `Hearing.wait`."""
+        self.hearing.wait(now_s, notify=notify)
+
+    def settled(self, settled: Settled) -> None:
+        """What became of the evidence of an alert."""
+        if self._listener is not None:
+            self._listener.settled(settled)
+
+    def stop(self) -> None:
+        """The daemon ends: evidence that waits for its end is kept as it is."""
+        if self._listener is not None:
+            self._listener.stop()
+
+    def stretch(self, hops: int) -> None:
+        """Score every so many-th window."""
+        self._stretch = hops
+        if self._listener is not None:
+            self._listener.stretch(hops)
 
     # Learning
 
@@ -186,6 +224,7 @@ class Monitor:
         self._report.health.remove(f"enrolment/{self.name}")
         if self._listener is not None:
             self._listener.end_alert("enrolled again")
+        self.hearing.learned(profile.signal)
         self._listen(profile, None)
 
     def learning_failed(self, reason: str, *, give_up: bool) -> None:
@@ -215,44 +254,34 @@ class Monitor:
             self._state_dir,
             self._report,
             profile=profile,
+            new_id=self._new_id,
+            evidence=self._evidence,
             open_event=open_event,
-            clock=self._clock,
-            rng=self._rng,
         )
+        self._listener.stretch(self._stretch)
         self._shown = None
         self._listener.publish()
 
-    def _record(self, recorder: Recorder, block: Block) -> bool:
+    @property
+    def _account(self) -> Account:
+        """What the newest audio counts as, unless a scored window covers it."""
+        if self._recorder is not None or self.learning:
+            return Account.BASELINING
+        return self._listener.account if self._listener is not None else Account.GAPPED
+
+    def _new_id(self, steady_s: float) -> str:
+        return uuid7(self._report.clock.wall(steady_s), self._rng)
+
+    def _record(self, recorder: Recorder, block: Block, sound: Sound) -> bool:
+        fault = self.hearing.fault
+        if fault is not None and self.standing.reason != fault.reason:
+            self._show(Standing(State.BASELINING, fault.reason, progress=recorder.done))
+        if sound.health.flaw is not None:
+            return False  # nothing may be learned from a microphone that does not work
         if recorder.push(block):
             to_go = f"{recorder.left_s:.0f} s to go"
             self._show(Standing(State.BASELINING, to_go, progress=recorder.done))
         return recorder.done >= 1.0
-
-    def _measure(self, block: Block, rate: int) -> bool:
-        """Count a block; False if it cannot be used."""
-        finite = bool(np.isfinite(block.samples).all())
-        mono = block.samples[:, min(self.config.channel, block.samples.shape[1] - 1)]
-        end = block.captured_at + len(block.samples) / rate
-        level = level_dbfs(mono) if finite else float("nan")
-        metrics = self._report.metrics
-        metrics.captured(self.name, len(block.samples), at=end, level_dbfs=level)
-        if block.overflowed:
-            metrics.capture_overflowed(self.name)
-        return finite
-
-    def _count_gap(self, block: Block, rate: int, *, dropped: bool) -> None:
-        expected, self._next_sample = self._next_sample, block.start + len(block.samples)
-        if expected is None or block.start == expected:
-            return
-        lost_s = max(0.0, (block.start - expected) / rate)
-        self._report.metrics.capture_lost(self.name, lost_s)
-        if self._listener is None or self._shown is not None:
-            return
-        hop_s = self._manifest.hop_samples / self._manifest.sample_rate
-        window_s = self._manifest.window_samples / self._manifest.sample_rate
-        windows = round((lost_s + window_s) / hop_s)
-        self._report.metrics.windows(self.name, "dropped" if dropped else "gapped", windows)
-        self._listener.gap(windows)
 
     def _show(self, standing: Standing) -> None:
         self._shown = standing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -13,7 +14,10 @@ from edge_asd.publish.messages import HealthMessage
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.publish.topics import Topics
 from edge_asd.records import State
+from edge_asd.steady import SteadyClock
 from edge_asd.worker import Feed, Worker
+
+logger = logging.getLogger(__name__)
 
 WINDOWS_QUEUED = 20
 """Windows that the capture queue can hold, about (20 s of audio at a hop of a second)."""
@@ -30,6 +34,7 @@ class Observer:
         board: The checks.
         watch: Which threads move.
         notifier: The service manager.
+        clock: Steady time; looked at here, so that messages show the wall clock as it is.
     """
 
     def __init__(
@@ -42,7 +47,9 @@ class Observer:
         board: HealthBoard,
         watch: ProgressWatch,
         notifier: Notifier,
+        clock: SteadyClock,
     ) -> None:
+        self._clock = clock
         self._device, self._worker, self._mqtt = device, worker, mqtt
         self._metrics, self._board, self._watch = metrics, board, watch
         self._notifier = notifier
@@ -52,6 +59,9 @@ class Observer:
 
     def look(self) -> None:
         """Look at everything once."""
+        step = self._clock.look()
+        if step is not None:
+            logger.warning("wall clock was set by %+.1f s", step.by_s)
         for feed in self._worker.feeds:
             self._look_at(feed)
         stalled = self._watch.stalled()
@@ -74,6 +84,7 @@ class Observer:
             name = monitor.name
             self._metrics.set_capture_up(name, up=status.up)
             self._metrics.set_capture_restarts(name, status)
+            self._metrics.hearing.set_capture(name, status)
             self._metrics.set_queue_length(name, min(WINDOWS_QUEUED, round(feed.capture.held_s)))
             self._board.set(f"capture/{name}", health, status.reason or "audio arrives")
 

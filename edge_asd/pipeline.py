@@ -6,7 +6,7 @@ cut into blocks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge_asd.audio import db_to_factor, level_dbfs
 from edge_asd.decide import Decider, Decision, Moment
@@ -14,6 +14,7 @@ from edge_asd.embed import WindowEmbedder
 from edge_asd.operating import Operating, OperatingTracker, Slot, measure_slot
 from edge_asd.profile import Profile
 from edge_asd.records import Block, Scored, State, Window
+from edge_asd.signal_health import SignalWatch
 from edge_asd.window import Windower
 
 
@@ -28,10 +29,15 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """One window was complete: its score, or None where the machine did not run in all of it."""
+    """One window was complete."""
 
-    scored: Scored | None
-    decision: Decision
+    result: str
+    """What became of it: ``scored``, ``idle`` (the machine did not run in all of it), ``flawed``
+    (the microphone did not work in all of it) or ``skipped`` (scoring is late)."""
+    scored: Scored | None = None
+    decision: Decision = field(default_factory=Decision)
+    hops: int = 1
+    """Hops since the window judged before it."""
 
 
 class Pipeline:
@@ -41,15 +47,25 @@ class Pipeline:
         embedder: Features and networks of this stream.
         profile: What the monitor learned.
         decider: Its state machine.
+        signal: Knows where in the stream the microphone did not work.
         settle_s: Nothing is scored so soon after the machine has started.
     """
 
     def __init__(
-        self, embedder: WindowEmbedder, profile: Profile, decider: Decider, settle_s: float
+        self,
+        embedder: WindowEmbedder,
+        profile: Profile,
+        decider: Decider,
+        signal: SignalWatch,
+        settle_s: float,
     ) -> None:
         manifest = embedder.manifest
         self.rate, self.hop = manifest.sample_rate, manifest.hop_samples
         self.embedder, self.profile, self.decider = embedder, profile, decider
+        self.signal = signal
+        self.stretch = 1
+        """Every so many-th window is scored; above 1 while scoring cannot keep up."""
+        self._skipped: int | None = None  # windows since the last scored one; None at a new start
         self.gain_db = profile.gain_db
         self.slotter = Windower(self.hop, self.hop, self.rate)
         self.windower = Windower(
@@ -69,6 +85,7 @@ class Pipeline:
         slots, windows = self.slotter.push(block), self.windower.push(block)
         if self.windower.run != run:
             self.operating.reset()
+            self._skipped = None
         # A slot that ends with or before a window comes first: whether the machine ran is known
         # when the window is judged, and never from later audio.
         ends = [(piece.start + self.hop, 0, piece) for piece in slots]
@@ -78,6 +95,10 @@ class Pipeline:
 
     def _hear(self, piece: Window) -> Heard:
         slot = measure_slot(piece.samples)
+        span = piece.start / self.rate, (piece.start + self.hop) / self.rate
+        if not self.signal.window(*span).usable:
+            # A microphone that does not work says nothing about the machine.
+            return Heard(slot, self.operating.state, Decision())
         operating = self.operating.update(slot, piece.start)
         end = Moment((piece.start + self.hop) / self.rate, piece.captured_at + self.hop / self.rate)
         decision = Decision()
@@ -89,10 +110,24 @@ class Pipeline:
 
     def _judge(self, window: Window) -> Judged:
         if not self.operating.may_score(window.start):
-            return Judged(None, Decision())
+            return Judged("idle")
+        health = self.signal.window(
+            window.start / self.rate, (window.start + len(window.samples)) / self.rate
+        )
+        if not health.usable:
+            return Judged("flawed")
+        if self._skipped is not None and self._skipped + 1 < self.stretch:
+            self._skipped += 1
+            return Judged("skipped")
+        hops, self._skipped = 1 + (self._skipped or 0), 0
+        scored = self._score(window)
+        decision = self.decider.scored(scored, self.rate, may_clear=health.may_clear, hops=hops)
+        return Judged("scored", scored, decision, hops)
+
+    def _score(self, window: Window) -> Scored:
         views = self.embedder.embed(window)  # features > engine
         fused = self.profile.detector.score(views)
-        scored = Scored(
+        return Scored(
             start=window.start,
             end=window.start + len(window.samples),
             captured_at=window.captured_at,
@@ -101,4 +136,3 @@ class Pipeline:
             nearest=fused.nearest[0],
             parts={name: float(values[0]) for name, values in fused.parts.items()},
         )
-        return Judged(scored, self.decider.scored(scored, self.rate))

@@ -94,6 +94,11 @@ class Profile:
     microphone: str = ""
     """Identity of the microphone it was enrolled with, where the source has one."""
 
+    @property
+    def key(self) -> str:
+        """Scores of profiles with the same key can be compared: recalibration keeps it."""
+        return f"{self.bundle_sha256[:12]}/{self.created_at}"
+
     def percentile(self, score: float) -> float:
         """Share of held-out normal scores below ``score``, 0 to 100."""
         return percentile(self.held_out.scores, score)

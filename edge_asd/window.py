@@ -32,7 +32,7 @@ class Windower:
         self._parts: list[FloatArray] = []  # pending audio, (n,) each
         self._pending = 0  # samples in _parts
         self._start = 0  # stream index of the first pending sample
-        self._captured_at = 0.0  # wall time of the first pending sample
+        self._captured_at = 0.0  # steady time of the first pending sample
 
     @property
     def end(self) -> int:
@@ -41,7 +41,7 @@ class Windower:
 
     @property
     def end_captured_at(self) -> float:
-        """Wall time of that sample, seconds since 1970 UTC."""
+        """Steady time of that sample, seconds since 1970."""
         return self._captured_at + self._pending / self.sample_rate
 
     def push(self, block: Block) -> list[Window]:

@@ -22,7 +22,9 @@ from edge_asd.capture import CaptureThread
 from edge_asd.control import Reply
 from edge_asd.enrolling import EnrolCommand, Enrolments, Spawn, Task
 from edge_asd.errors import EdgeAsdError, EngineError, StorageError, UsageError
+from edge_asd.health import Health
 from edge_asd.monitor import Monitor
+from edge_asd.overload import Overload
 from edge_asd.records import Block
 from edge_asd.report import Reporter
 
@@ -45,6 +47,8 @@ class Feed:
     """Why it does not deliver, as told to the monitors."""
     dropped_blocks: int = 0
     """Of the capture thread, as last seen."""
+    paced: bool = True
+    """Its time is real time: a silence of the source is a silence of the same length."""
 
     def was_dropped(self) -> bool:
         """Whether blocks were dropped since the last call."""
@@ -80,6 +84,9 @@ class Worker:
         self.failure: EdgeAsdError | None = None
         """What stopped the worker."""
         self._report, self._drain_s = report, drain_s
+        manifest = bundle.manifest
+        self._overload = Overload(manifest.window_samples // manifest.hop_samples)
+        self._show_overload()
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._enrolments = Enrolments(
@@ -88,6 +95,7 @@ class Worker:
             spawn=spawn,
             post=self._tasks.put,
             spent=lambda monitor: self._feed_of(monitor.name).done,
+            microphone=lambda monitor: self._feed_of(monitor.name).capture.status().identity,
         )
 
     @property
@@ -101,7 +109,7 @@ class Worker:
         return (
             all(feed.done for feed in self.feeds)
             and self._enrolments.idle
-            and not self._report.unrecorded
+            and not self._report.log.waiting
         )
 
     @property
@@ -126,8 +134,8 @@ class Worker:
             logger.exception("worker stopped by an unexpected error")
             self.failure = EdgeAsdError(f"unexpected {type(error).__name__}: {error}; see the log")
         finally:
-            self._report.retry()
-            self._report.give_up()
+            self._report.log.retry()
+            self._report.log.give_up()
 
     def stop(self) -> None:
         """End after the blocks that are already here."""
@@ -160,8 +168,10 @@ class Worker:
             except queue.Empty:
                 break
             task()
-        if self._report.unrecorded:
-            self._report.retry()
+        self._report.look()
+        for settled in self._report.books.evidence.settled():
+            self._monitor_of(settled.monitor).settled(settled)
+        self._keep_up()
         waiting = [feed for feed in self.feeds if self._wants_audio(feed)]
         if not waiting:
             time.sleep(_WAIT_S)
@@ -189,6 +199,32 @@ class Worker:
             feed.down = status.reason
             for monitor in feed.monitors:
                 monitor.lost(f"no audio: {status.reason}")
+        if feed.paced:
+            for monitor in feed.monitors:
+                monitor.wait(self._report.clock.now(), notify=not feed.done)
+
+    def _keep_up(self) -> None:
+        """Stretch the hop of all live monitors alike while scoring is late."""
+        waiting_s = max((feed.capture.held_s for feed in self.feeds if feed.live), default=0.0)
+        if not self._overload.update(waiting_s, time.monotonic()):
+            return
+        for feed in self.feeds:
+            if feed.live:
+                for monitor in feed.monitors:
+                    monitor.stretch(self._overload.stretch)
+        self._show_overload()
+
+    def _show_overload(self) -> None:
+        stretch = self._overload.stretch
+        self._report.metrics.hearing.set_stretch(stretch)
+        if stretch == 1:
+            self._report.health.set("overload", Health.HEALTHY, "every window is scored")
+            return
+        text = f"scoring is late: every {stretch}th window is scored, no audio is skipped"
+        if self._overload.exhausted:
+            text += "; that may not be enough: fewer monitors, or a faster bundle"
+        logger.warning("overload hop_stretch=%d", stretch)
+        self._report.health.set("overload", Health.WARNING, text)
 
     def _hear(self, feed: Feed, block: Block, rate: int) -> None:
         queued_s, dropped = feed.capture.held_s, feed.was_dropped()
@@ -215,6 +251,8 @@ class Worker:
                 for monitor in feed.monitors:
                     if not monitor.recording:
                         monitor.push(block, rate, queued_s=feed.capture.held_s, dropped=False)
+        for monitor in self.monitors:
+            monitor.stop()
 
     def _end(self, feed: Feed) -> None:
         """Nothing more comes: let every monitor hear the end."""
@@ -235,12 +273,14 @@ class Worker:
             result.set_result({"monitors": [status_of(monitor) for monitor in self.monitors]})
         elif command == "enrol":
             wanted = EnrolCommand.parse(request)
-            feed = self._feed_of(wanted.monitor)
-            monitor = next(m for m in feed.monitors if m.name == wanted.monitor)
+            feed, monitor = self._feed_of(wanted.monitor), self._monitor_of(wanted.monitor)
             rate = feed.capture.sample_rate
             self._enrolments.command(wanted, monitor, rate, progress=progress, result=result)
         else:
             raise UsageError(f"unknown command {command!r}; this daemon knows: status, enrol")
+
+    def _monitor_of(self, name: str) -> Monitor:
+        return next(m for m in self._feed_of(name).monitors if m.name == name)
 
     def _feed_of(self, name: str) -> Feed:
         for feed in self.feeds:

@@ -175,11 +175,13 @@ def _enrol_here(
                 progress=bar.update,
             )
         else:
-            recording = _record(folder, section, seconds or section.enrol_s, bar.update)
+            recording, microphone = _record(
+                folder, section, seconds or section.enrol_s, bar.update
+            )
             learned = learn_from_recording(
                 bundle,
                 recording,
-                request,
+                replace(request, microphone=microphone),
                 now=time.time(),
                 progress=lambda done, text: bar.update(
                     _RECORDING_SHARE + done * (1 - _RECORDING_SHARE), text
@@ -201,9 +203,12 @@ def _open_alert(folder: Path, monitor: str) -> State:
     return State.UNKNOWN if message is None else State(message.severity.value)
 
 
-def _record(folder: Path, section: MonitorConfig, seconds: float, progress: Reply) -> Path:
-    """Record one channel of a live source."""
-    thread = capture(section.name, section.source, once=True).start()
+def _record(
+    folder: Path, section: MonitorConfig, seconds: float, progress: Reply
+) -> tuple[Path, str]:
+    """Record one channel of a live source; where, and with which microphone."""
+    channels = section.channel + 1
+    thread = capture(section.name, section.source, once=True, channels=channels).start()
     try:
         writer: PieceWriter | None = None
         heard_at = time.monotonic()
@@ -228,7 +233,7 @@ def _record(folder: Path, section: MonitorConfig, seconds: float, progress: Repl
             if time.monotonic() - heard_at > _SOURCE_PATIENCE_S:
                 raise CaptureError(f"{section.source}: no audio: {status.reason}")
         writer.close()
-        return writer.folder
+        return writer.folder, thread.status().identity
     finally:
         thread.close()
 

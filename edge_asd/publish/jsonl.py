@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 
 from edge_asd.errors import PublishError
-from edge_asd.publish.messages import EventMessage, Payload
+from edge_asd.publish.messages import EventMessage, MicrophoneMessage, Payload
 
 STDOUT = "-"
 
@@ -41,8 +41,8 @@ class JsonlSink:
             ) from error
         self._torn = path != STDOUT and _ends_torn(self._fd)
 
-    def event(self, message: EventMessage) -> None:
-        """Write a step of an alert; on return it is on the disk.
+    def event(self, message: EventMessage | MicrophoneMessage) -> None:
+        """Write a step of an alert, or a notice; on return it is on the disk.
 
         Raises:
             PublishError: It was not written.

@@ -71,5 +71,9 @@ class Topics:
         """How well it listened today or yesterday, retained."""
         return self._of(monitor, "report")
 
+    def picture(self, monitor: str) -> str:
+        """The last alert's spectrogram, PNG, retained; only if asked for."""
+        return self._of(monitor, "picture")
+
     def _of(self, monitor: str, leaf: str) -> str:
         return f"{self.base}/{topic_segment(monitor)}/{leaf}"

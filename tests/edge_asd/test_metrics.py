@@ -11,10 +11,12 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from edge_asd.capture.status import CaptureStatus
+from edge_asd.ledger import Account
 from edge_asd.metrics import RESTART_REASONS, Metrics
 from edge_asd.publish.messages import ModelRef
 from edge_asd.publish.outbox import Dropped, DropReason, RowClass, Stats
 from edge_asd.records import Severity, State
+from edge_asd.signal_health import Flaw
 
 M = "pump-1"
 NAMES = [
@@ -48,6 +50,17 @@ NAMES = [
     "outbox_bytes",
     "outbox_oldest_timestamp_seconds",
     "outbox_dropped_total",
+    "microphone_fault",
+    "signal_flawed_seconds_total",
+    "audio_clipped_ratio",
+    "audio_dc_ratio",
+    "capture_drift_ratio",
+    "capture_surplus_seconds",
+    "ledger_seconds",
+    "hop_stretch",
+    "evidence_total",
+    "evidence_bytes",
+    "evidence_quota_bytes",
 ]
 
 
@@ -76,7 +89,12 @@ def test_every_name_is_there_at_zero_before_anything_happens(registry):
     shown = samples(registry)
     assert {re.split(r"[{]", name)[0] for name in shown} >= {f"edge_asd_{n}" for n in NAMES}
     not_zero = {name.split("{")[0] for name, value in shown.items() if value}
-    assert not_zero == {"edge_asd_build_info", "edge_asd_window_queue_capacity"}
+    assert not_zero == {
+        "edge_asd_build_info",
+        "edge_asd_window_queue_capacity",
+        "edge_asd_hop_stretch",  # 1 is normal
+        "edge_asd_capture_drift_ratio",  # NaN: unknown
+    }
 
 
 def everything(metrics):
@@ -103,6 +121,15 @@ def everything(metrics):
     metrics.mqtt_publish("event_new", "delivered")
     metrics.set_outbox(Stats(2, 300, 7.0))
     metrics.outbox_dropped([Dropped(RowClass.REPORT, DropReason.SIZE, 4)])
+    hearing = metrics.hearing
+    hearing.set_fault(M, "no_audio")
+    hearing.block(M, clipped_ratio=0.1, dc=0.2)
+    hearing.flawed(M, Flaw.STUCK, 0.1)
+    hearing.set_capture(M, CaptureStatus(drift_ppm=20.0, surplus_s=1.0))
+    hearing.set_ledger(M, {Account.SCORED: 9.0})
+    hearing.set_stretch(4)
+    hearing.evidence("kept")
+    hearing.set_evidence_usage(3, 4)
 
 
 def test_every_name_can_be_moved_without_new_series(metrics, registry):

@@ -17,6 +17,7 @@ from edge_asd.operating import Operating
 from edge_asd.pipeline import Heard, Judged, Pipeline
 from edge_asd.records import EventType, State
 from edge_asd.scoring import score_file
+from edge_asd.signal_health import SignalWatch
 
 HOP_S = HOP / RATE
 
@@ -29,7 +30,8 @@ def pipeline(networks, profile, settle_s=2.0):
         calibration.threshold, calibration.alarm_threshold, calibration.clear_below
     )
     decider = Decider(rules, thresholds, profile.percentile, lambda _: f"id-{next(numbers)}")
-    return Pipeline(WindowEmbedder(networks), profile, decider, settle_s)
+    watch = SignalWatch(profile.signal, RATE)
+    return Pipeline(WindowEmbedder(networks), profile, decider, watch, settle_s)
 
 
 def outcomes(networks, profile, blocks, **options):

@@ -1,0 +1,87 @@
+"""Messages that must not be lost, on their way to the disk: kept while the disk refuses them."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from edge_asd.errors import StorageError
+from edge_asd.health import Health, HealthBoard
+from edge_asd.publish.messages import EventMessage, MicrophoneMessage
+from edge_asd.publish.store import EventStore, Recorded
+from edge_asd.publish.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+Kept = EventMessage | MicrophoneMessage
+AnyRecorded = Recorded[EventMessage] | Recorded[MicrophoneMessage]
+
+
+class EventLog:
+    """Alerts and notices in order, stored as soon as the disk takes them; used by one thread.
+
+    Args:
+        store: Where they are kept.
+        topics: Where they are published; None without MQTT.
+        health: The board of checks.
+        stored: Told of everything that is on the disk.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        topics: Topics | None,
+        health: HealthBoard,
+        stored: Callable[[AnyRecorded], None],
+    ) -> None:
+        self._store, self._topics, self._health, self._told = store, topics, health, stored
+        self._waiting: deque[tuple[str, Kept]] = deque()
+        self._fine()
+
+    @property
+    def waiting(self) -> int:
+        """Messages that the disk has not taken."""
+        return len(self._waiting)
+
+    def add(self, monitor: str, message: Kept) -> None:
+        """Store a message, after all that wait."""
+        self._waiting.append((monitor, message))
+        self.retry()
+
+    def retry(self) -> None:
+        """Store what the disk refused before, oldest first; it is never forgotten."""
+        while self._waiting:
+            monitor, message = self._waiting[0]
+            try:
+                recorded = self._record(monitor, message)
+            except StorageError as error:
+                self._health.set("events", Health.CRITICAL, str(error))
+                return
+            self._waiting.popleft()
+            self._fine()
+            self._told(recorded)
+
+    def give_up(self) -> None:
+        """Write to the log what the disk refuses to the last."""
+        for monitor, message in self._waiting:
+            logger.error(
+                "monitor=%s event not stored, only logged: %s", monitor, message.to_json().decode()
+            )
+        self._waiting.clear()
+
+    def _record(self, monitor: str, message: Kept) -> AnyRecorded:
+        topics = self._topics
+        if isinstance(message, MicrophoneMessage):
+            topic = topics.microphone(monitor) if topics else None
+            return self._store.record_notice(message, monitor=monitor, topic=topic)
+        topic = topics.event(monitor) if topics else None
+        return self._store.record(message, monitor=monitor, topic=topic)
+
+    def _fine(self) -> None:
+        aside = self._store.moved_aside
+        if aside is None:
+            self._health.set("events", Health.HEALTHY, "events are stored")
+        else:
+            text = f"the database was damaged and lies at {aside}; look into it, then restart"
+            self._health.set("events", Health.WARNING, text)

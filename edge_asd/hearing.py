@@ -1,0 +1,177 @@
+"""What a monitor hears with: its microphone's health, its outages, and the account of its time.
+
+Works whether the monitor listens or still records the sound it will learn from: a dead microphone
+is told in both cases, and every second is accounted for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_asd.health import Health
+from edge_asd.ledger import Account
+from edge_asd.outage import Outage, OutageNotices
+from edge_asd.records import Block, FloatArray
+from edge_asd.report import Reporter
+from edge_asd.signal_health import BlockHealth, Flaw, SignalFault, SignalRule, SignalWatch
+
+NO_AUDIO = "no_audio"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sound:
+    """A block as the monitor hears it."""
+
+    mono: FloatArray
+    """(n,) its channel, native rate, before the gain."""
+    health: BlockHealth
+    lost_s: float
+    """Audio that is missing before it."""
+
+    @property
+    def numbers(self) -> bool:
+        """Whether its samples are numbers at all."""
+        return self.health.flaw is not Flaw.NOT_FINITE
+
+
+class Hearing:
+    """See the module; not thread-safe.
+
+    Args:
+        name: Of the monitor.
+        channel: Of its source, from 0.
+        report: The sinks.
+        notices: Outages that are told.
+        settle_s: Audio after a second until no window can cover it any more.
+        rule: What enrolment learned about the microphone; None before.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channel: int,
+        report: Reporter,
+        notices: OutageNotices,
+        *,
+        settle_s: float,
+        rule: SignalRule | None,
+    ) -> None:
+        self.name = name
+        self._channel, self._report, self._notices = channel, report, notices
+        self._rule = rule
+        self._watch: SignalWatch | None = None
+        self._rate = 0
+        self._next_sample: int | None = None
+        self._heard = False  # a block came since the start
+        self._down = ""  # why the source does not deliver
+        report.books.open(name, settle_s)
+
+    @property
+    def fault(self) -> SignalFault | None:
+        """A flaw of the signal that lasts."""
+        return None if self._watch is None else self._watch.fault
+
+    def watch(self, rate: int) -> SignalWatch:
+        """The signal's watch, for blocks of this rate."""
+        if self._watch is None or rate != self._rate:
+            self._watch, self._rate = SignalWatch(self._rule, rate), rate
+        return self._watch
+
+    def learned(self, rule: SignalRule | None) -> None:
+        """A profile knows what this microphone is like."""
+        self._rule, self._watch = rule, None
+
+    def take(self, block: Block, rate: int, *, dropped: bool) -> Sound:
+        """Measure a block, and account for what is missing before it.
+
+        Args:
+            block: As the source gave it.
+            rate: Its rate in hertz.
+            dropped: Audio before it was dropped because the worker was late.
+        """
+        watch = self.watch(rate)
+        expected, self._next_sample = self._next_sample, block.start + len(block.samples)
+        broken = expected is not None and block.start != expected
+        lost_s = max(0.0, (block.start - (expected or 0)) / rate) if broken else 0.0
+        if broken:
+            watch.interrupt()
+            self._report.metrics.capture_lost(self.name, lost_s)
+        self._report.books.ledger.spend(self.name, block.captured_at, self._gap(dropped=dropped))
+        mono = block.samples[:, min(self._channel, block.samples.shape[1] - 1)]
+        health = watch.block(mono, block.start / rate)
+        self._measured(block, rate, health)
+        self._heard, self._down = True, ""
+        self._tell(health, block.captured_at + len(mono) / rate)
+        return Sound(mono, health, lost_s if broken else 0.0)
+
+    def account(self, sound: Sound, until_s: float, account: Account) -> None:
+        """The block that ends at ``until_s`` is accounted for, unless a scored window covers it."""
+        deaf = sound.health.flaw is not None or self.fault is not None
+        self._report.books.ledger.spend(
+            self.name, until_s, Account.MICROPHONE_FAULT if deaf else account
+        )
+
+    def new_start(self) -> None:
+        """The next block does not continue the last one."""
+        self._next_sample = None
+
+    def lost(self, reason: str) -> None:
+        """The source does not deliver."""
+        self._down = reason
+
+    def wait(self, now_s: float, *, notify: bool) -> None:
+        """Nothing arrives: time goes on, and at length that is told.
+
+        Args:
+            now_s: Steady time.
+            notify: Whether that is the microphone's fault: a recording that is over is none.
+        """
+        if not self._down and self._heard:
+            return  # what comes next says what this time was
+        account = Account.MICROPHONE_FAULT if self._down else Account.STARTING
+        self._report.books.ledger.spend(self.name, now_s, account)
+        if notify and self._down:
+            self._show(NO_AUDIO, self._down)
+            self._notice(Outage(NO_AUDIO, self._down), now_s)
+
+    def _gap(self, *, dropped: bool) -> Account:
+        """What the time between the last block and a new one was."""
+        if self._down:
+            return Account.MICROPHONE_FAULT
+        if not self._heard:
+            return Account.STARTING
+        return Account.DROPPED if dropped else Account.GAPPED
+
+    def _measured(self, block: Block, rate: int, health: BlockHealth) -> None:
+        metrics = self._report.metrics
+        seconds = len(block.samples) / rate
+        metrics.captured(
+            self.name,
+            len(block.samples),
+            at=self._report.clock.wall(block.captured_at + seconds),
+            level_dbfs=health.level_dbfs,
+        )
+        metrics.hearing.block(self.name, clipped_ratio=health.clipped_ratio, dc=health.dc)
+        if block.overflowed:
+            metrics.capture_overflowed(self.name)
+        if health.flaw is not None:
+            metrics.hearing.flawed(self.name, health.flaw, seconds)
+
+    def _tell(self, health: BlockHealth, now_s: float) -> None:
+        fault = self.fault
+        if fault is not None:
+            self._show(fault.flaw.value, fault.reason)
+            self._notice(Outage(fault.flaw.value, fault.reason), now_s)
+        elif health.flaw is None:  # a flaw that may yet last neither begins nor ends anything
+            self._show("", "the signal is sound")
+            self._notice(None, now_s)
+
+    def _show(self, fault: str, text: str) -> None:
+        self._report.metrics.hearing.set_fault(self.name, fault)
+        status = Health.CRITICAL if fault else Health.HEALTHY
+        self._report.health.set(f"microphone/{self.name}", status, text)
+
+    def _notice(self, outage: Outage | None, now_s: float) -> None:
+        notice = self._notices.update(outage, now_s)
+        if notice is not None:
+            self._report.notice(self.name, notice)
