@@ -9,7 +9,6 @@ scored ones. See `ledger_timeline` for how seconds are counted, `ledger_dates` f
 from __future__ import annotations
 
 import logging
-import math
 import sqlite3
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
@@ -61,7 +60,7 @@ class Ledger:
         self._clock = clock
         self._limits = Limits(keep_s, keep_rows)
         now_s = clock.now()
-        self._run = Run(math.floor(now_s), clock.offset_s)
+        self._run = Run(whole(now_s), clock.offset_s)
         self._timelines: dict[str, Timeline] = {}
         self._earlier: dict[str, tuple[tuple[int, int], Sums]] = {}
         self._database: Database | None = None
@@ -98,7 +97,7 @@ class Ledger:
             self._timelines[monitor].settle_s = settle_s
             return
         now_s = self._clock.now()
-        self._timelines[monitor] = Timeline(math.floor(now_s), settle_s)
+        self._timelines[monitor] = Timeline(whole(now_s), settle_s)
         self._write_at_s = now_s
 
     def spend(self, monitor: str, until_s: float, account: Account) -> None:
@@ -126,7 +125,7 @@ class Ledger:
         To be called every round of the worker; most calls do nothing.
         """
         now_s = self._clock.now()
-        if self._run.note(math.floor(now_s), self._clock.offset_s):
+        if self._run.note(whole(now_s), self._clock.offset_s):
             self._earlier.clear()
             self._write_at_s = now_s
         if now_s < self._write_at_s:

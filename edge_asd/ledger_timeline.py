@@ -106,7 +106,7 @@ class Timeline:
 
     def spend(self, until_s: float, account: Account) -> None:
         """Give the seconds up to a moment to an account; those that have one keep it."""
-        spent_s = max(self._spent_s, math.floor(until_s + 0.5))
+        spent_s = max(self._spent_s, whole(until_s))
         if spent_s > self._spent_s:
             _append(self._background, Stretch(self._spent_s, spent_s, account))
             self._spent_s = spent_s
@@ -197,6 +197,8 @@ class Timeline:
         """What is spent and not settled, with the windows that were scored laid over it."""
         for stretch in self._background:
             at_s, end_s = stretch.begin_s, min(stretch.end_s, until_s)
+            if at_s >= end_s:
+                return
             for begin, end in self._scored:
                 if end <= at_s:
                     continue

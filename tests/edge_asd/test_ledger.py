@@ -6,84 +6,20 @@ import logging
 from datetime import datetime, timezone
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from support.ledger_board import WALL_S, Board, seconds
 
-from edge_asd.clock import CLOCK_FLOOR_S
-from edge_asd.database import Database
-from edge_asd.ledger import Account, Ledger
-from edge_asd.ledger_file import ANY_RUN, FILE_NAME, SCHEMA
-from edge_asd.ledger_view import longest_unscored, passages, summarise
-from edge_asd.steady import SteadyClock
+from edge_asd.ledger import Account
+from edge_asd.ledger_file import FILE_NAME
+from edge_asd.ledger_view import longest_unscored, summarise
 
-WALL_S = 1_790_000_000
 DAY_S = 86_400
 IDLE, GAPPED, SCORED = Account.IDLE, Account.GAPPED, Account.SCORED
 DOWN, STARTING = Account.DOWN, Account.STARTING
 
 
-class Machine:
-    """A board: time passes, its clock is set, its daemon starts and is killed."""
-
-    def __init__(self, folder, wall_s=WALL_S):
-        self.folder = folder
-        self.counter_s = 50.0
-        self.ahead_s = wall_s - self.counter_s  # of the boot-time counter
-        self.clock = None
-        self.ledger = None
-
-    @property
-    def wall_s(self):
-        return self.counter_s + self.ahead_s
-
-    def start(self, *monitors, settle_s=12.0, **bounds):
-        self.clock = SteadyClock(lambda: self.wall_s, lambda: self.counter_s)
-        self.ledger = Ledger(self.folder, self.clock, **bounds)
-        for monitor in monitors or ("pump-1",):
-            self.ledger.open(monitor, settle_s)
-        self.look()
-        return self.ledger
-
-    def kill(self):
-        """What is in memory is gone; what was committed is on the disk."""
-        if self.ledger._database is not None:
-            self.ledger._database.close()
-        self.ledger = None
-
-    def look(self):
-        self.clock.look()
-        self.ledger.look()
-
-    def run(self, seconds, account=IDLE, *, scored=False, monitor="pump-1", step_s=1.0):
-        """Spend time as the worker does, a window of 4 s every second where it is scored."""
-        until_s = self.counter_s + seconds
-        while self.counter_s < until_s:
-            self.counter_s = min(until_s, self.counter_s + step_s)
-            now_s = self.clock.now()
-            self.ledger.spend(monitor, now_s, account)
-            if scored:
-                self.ledger.scored(monitor, now_s - 4.0, now_s)
-            self.look()
-
-    def read(self, monitor="pump-1", begin_s=-(2**50), end_s=2**50):
-        """What another process sees in the file."""
-        database = Database(self.folder / FILE_NAME, SCHEMA, read_only=True)
-        every = database.read(lambda c: list(passages(c, monitor, begin_s, end_s, ANY_RUN)))
-        database.close()
-        return every
-
-    def summary(self, monitor="pump-1"):
-        return summarise(self.read(monitor))
-
-
-def seconds(sums):
-    """Without the accounts that have none."""
-    return {account: number for account, number in sums.items() if number}
-
-
 @pytest.fixture
 def machine(tmp_path):
-    return Machine(tmp_path)
+    return Board(tmp_path)
 
 
 def test_a_second_is_scored_if_a_window_covers_its_middle(machine):
@@ -298,7 +234,7 @@ def test_a_disk_that_refuses_costs_nothing_once_it_is_back(machine, caplog):
 
 
 def test_a_folder_that_appears_later_is_used(tmp_path):
-    machine = Machine(tmp_path / "later")
+    machine = Board(tmp_path / "later")
     ledger = machine.start()
     assert "folder exists" in ledger.failure
     machine.run(60, IDLE)
@@ -331,55 +267,3 @@ def test_the_longest_stretches_that_were_not_scored_come_first(machine):
     machine.ledger.close()
     longest = longest_unscored(machine.read(), 5)
     assert [(p.account, p.end_s - p.begin_s) for p in longest] == [(IDLE, 50), (GAPPED, 27)]
-
-
-accounts = st.sampled_from([a for a in Account if a not in (SCORED, DOWN)])
-steps = st.one_of(
-    st.tuples(st.just("run"), st.floats(0.05, 40), accounts, st.booleans()),
-    st.tuples(st.just("jump"), st.floats(0, 4000), accounts),
-    st.tuples(st.just("clock"), st.integers(-10_000, 10_000)),
-    st.tuples(st.just("down"), st.integers(0, 5000), st.booleans()),
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(steps, max_size=25), st.floats(0, 30))
-def test_seconds_add_up_to_the_time_that_passed(tmp_path_factory, actions, settle_s):
-    machine = Machine(tmp_path_factory.mktemp("ledger"))
-    machine.start(settle_s=settle_s)
-    for kind, *values in actions:
-        if kind == "run":
-            machine.run(values[0], values[1], scored=values[2])
-        elif kind == "jump":
-            machine.run(values[0], values[1], step_s=2000)
-        elif kind == "clock":
-            machine.ahead_s += values[0]
-            machine.look()
-        else:
-            opened_s, now_s = machine.ledger.started_s, machine.clock.now()
-            if values[1]:
-                machine.ledger.close()
-            else:
-                machine.kill()
-            machine.counter_s += values[0]
-            machine.start(settle_s=settle_s)
-            machine.look()
-            continue
-        ledger, opened_s, now_s = machine.ledger, machine.ledger.started_s, machine.clock.now()
-        passed = ledger.totals("pump-1", opened_s, now_s)
-        assert sum(passed.values()) == pytest.approx(now_s - opened_s, abs=1.0)
-    machine.ledger.close()
-    every = machine.read()
-    found = summarise(every)
-    if found is None:
-        return
-    assert all(p.end_s > p.begin_s for p in every)
-    first_s = int(WALL_S)
-    # Whole seconds of a clock that was set by whole seconds: off by the rounding of each run.
-    runs = sum(kind == "down" for kind, *_ in actions) + 1
-    assert found.accounted_s == pytest.approx(machine.counter_s - 50.0, abs=1.0 + runs)
-    assert found.begin_s >= first_s - 10_000 * len(actions)
-
-
-def test_the_clock_floor_is_what_makes_a_date_plausible():
-    assert WALL_S > CLOCK_FLOOR_S
