@@ -18,13 +18,14 @@ from pathlib import Path
 
 from edge_asd.errors import StorageError
 from edge_asd.evidence import folders
-from edge_asd.evidence.books import Books
 from edge_asd.evidence.limits import EvidenceError, Limits
-from edge_asd.evidence.records import EvidenceRecord, Kept, Refusal, Usage
-from edge_asd.evidence.retention import Plan, too_old
+from edge_asd.evidence.records import Cause, EvidenceRecord, Kept, Refusal, Usage
+from edge_asd.evidence.retention import too_old
+from edge_asd.evidence.stock import Stock
 
 FOLDER = "evidence"
 PRUNE_EVERY_S = 600.0
+MEASURE_EVERY_S = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -37,19 +38,6 @@ def free_bytes(folder: Path) -> int:
     """
     answer = os.statvfs(folder)
     return answer.f_bavail * answer.f_frsize
-
-
-def _carry_out(books: Books, decision: Plan) -> tuple[int, bool]:
-    """Delete what was decided on.
-
-    Returns:
-        How many pieces of evidence it was, and whether it freed space as it should have: where a
-        snapshot holds on to what is deleted, deleting more would not help either.
-    """
-    used, free = books.used_bytes(), books.free_bytes()
-    number = books.delete(decision)
-    helps = books.free_bytes() - free >= (used - books.used_bytes()) // 2
-    return number, helps or not decision.for_space
 
 
 class EvidenceStore:
@@ -83,12 +71,14 @@ class EvidenceStore:
         self._limits = Limits(quota_bytes, free_floor_bytes, keep_s, worst_per_monitor)
         self._clock, self._free = clock, free
         self._lock = threading.RLock()
-        self._books: Books | None = None
+        self._stock: Stock | None = None
         self._written = 0
         self._refused: Counter[Refusal] = Counter()
         self._failure = ""
         self._failed_bytes = 0
-        self._pruned_at = -PRUNE_EVERY_S
+        self._deleted: Counter[Cause] = Counter()
+        self._usage = Usage(quota_bytes, free_floor_bytes=free_floor_bytes)
+        self._pruned_at = self._measured_at = -PRUNE_EVERY_S
 
     def open(self) -> None:
         """Make the index agree with the folders, and clear away what a crash left.
@@ -121,6 +111,7 @@ class EvidenceStore:
         with self._lock:
             self._written += 1
             self._failure = ""
+        self.measure()
         return kept
 
     def refuse(self, event_id: str, refusal: Refusal, text: str) -> None:
@@ -128,10 +119,10 @@ class EvidenceStore:
         with self._lock:
             self._refused[refusal] += 1
             self._failure = text
-            books = self._books
-        if books is not None and refusal is not Refusal.TWICE:
+            stock = self._stock
+        if stock is not None and refusal is not Refusal.TWICE:
             with suppress(StorageError):  # it counts, even if it cannot be written down
-                books.index.note(event_id, text)
+                stock.index.note(event_id, text)
 
     def find(self, event_id: str) -> Kept | None:
         """Evidence of one alert.
@@ -147,8 +138,8 @@ class EvidenceStore:
         Raises:
             StorageError: It cannot be read.
         """
-        with self._opened() as books:
-            return books.kept()
+        with self._opened() as stock:
+            return stock.kept()
 
     def prune(self) -> int:
         """Delete what is too old or too much.
@@ -160,23 +151,30 @@ class EvidenceStore:
             StorageError: The index or the folder cannot be used.
         """
         self._pruned_at = self._clock()
-        with self._opened() as books:
+        with self._opened() as stock:
             with suppress(StorageError):  # of a full disk all the more must go
-                books.index.correct_times()
-            number = books.retry()
-            old = too_old(books.candidates(), self._clock(), self._limits.keep_s)
-            number += books.delete(old)
+                stock.index.correct_times()
+            number = stock.retry()
+            old = too_old(stock.candidates(), self._clock(), self._limits.keep_s)
+            number += stock.delete(old)[0]
             helps = True
-            while helps and (decision := books.plan(0)).victims:
-                deleted, helps = _carry_out(books, decision)
+            while helps and (decision := stock.plan(0)).victims:
+                deleted, helps = stock.delete(decision)
                 number += deleted
-            if books.plan(self._failed_bytes).refusal is None:
+            if stock.plan(self._failed_bytes).refusal is None:
                 self._failure = ""  # what was refused would fit now
-            return number
+        self.measure()
+        return number
 
     def look(self) -> None:
-        """Prune now and then; cheap, and never raises."""
-        if abs(self._clock() - self._pruned_at) < PRUNE_EVERY_S:
+        """Prune and measure now and then; cheap, and never raises.
+
+        Whoever writes calls it often: the first call is what clears away the leavings of a crash.
+        """
+        now_s = self._clock()
+        if abs(now_s - self._pruned_at) < PRUNE_EVERY_S:
+            if abs(now_s - self._measured_at) >= MEASURE_EVERY_S:
+                self.measure()
             return
         try:
             self.prune()
@@ -185,90 +183,94 @@ class EvidenceStore:
             logger.warning("evidence not pruned error=%s", error)
 
     def usage(self) -> Usage:
-        """How much there is; never raises."""
-        with self._lock:
-            usage = Usage(
-                quota_bytes=self._limits.quota_bytes,
-                free_floor_bytes=self._limits.free_floor_bytes,
-                written=self._written,
-                refused=dict(self._refused),
-                failure=self._failure,
-            )
+        """How much there is, as last measured: it touches no disk and waits for nobody."""
+        return replace(
+            self._usage,
+            written=self._written,
+            refused=dict(self._refused),
+            deleted=dict(self._deleted),
+            failure=self._failure or self._usage.failure,
+        )
+
+    def measure(self) -> Usage:
+        """How much there is now; never raises."""
+        self._measured_at = self._clock()
+        empty = Usage(self._limits.quota_bytes, free_floor_bytes=self._limits.free_floor_bytes)
         try:
-            with self._opened() as books:
-                kept = books.kept()
+            with self._opened() as stock:
+                kept = stock.kept()
                 pinned = [one for one in kept if one.pinned]
-                return replace(
-                    usage,
-                    used_bytes=books.used_bytes(),
+                self._usage = replace(
+                    empty,
+                    used_bytes=stock.used_bytes(),
                     pinned_bytes=sum(one.bytes for one in pinned),
-                    free_bytes=books.free_bytes(),
+                    free_bytes=stock.free_bytes(),
                     kept=len(kept),
                     pinned=len(pinned),
-                    deleted=dict(books.deleted),
-                    stuck=len(books.stuck) + len(books.leftovers.drafts),
-                    foreign=books.leftovers.foreign,
+                    stuck=len(stock.stuck) + len(stock.leftovers.drafts),
+                    foreign=stock.leftovers.foreign,
                 )
         except StorageError as error:
-            return replace(usage, failure=usage.failure or str(error))
+            self._usage = replace(self._usage, failure=str(error))
+        return self.usage()
 
     def close(self) -> None:
         """Close the index; it opens again where it is needed."""
         with self._lock:
-            if self._books is not None:
-                self._books.index.close()
-                self._books = None
+            if self._stock is not None:
+                self._stock.index.close()
+                self._stock = None
 
     def _write(self, record: EvidenceRecord, contents: Mapping[str, bytes], size: int) -> Kept:
         folder = folders.folder_of(record)
         kept = folders.kept_of(record, self.root / folder, contents)
-        with self._opened() as books:
-            self._admit(books, record, folder, size)
+        with self._opened() as stock:
+            self._admit(stock, record, folder, size)
         try:
             # Not under the lock: a slow disk keeps neither metrics nor another monitor waiting.
             with self._translated():
                 folders.write_folder(self.root, folder, contents)
             with self._opened():
-                self._settle(books, kept, folder)
+                self._settle(stock, kept, folder)
         except BaseException:
             with self._lock:
-                books.release(record.event_id, folder)
+                stock.release(record.event_id, folder)
             raise
         return kept
 
-    def _settle(self, books: Books, kept: Kept, folder: Path) -> None:
+    def _settle(self, stock: Stock, kept: Kept, folder: Path) -> None:
         try:
-            books.settle(kept)
+            stock.settle(kept)
         except BaseException:
             folders.delete(self.root, folder)
             raise
 
-    def _admit(self, books: Books, record: EvidenceRecord, folder: Path, size: int) -> None:
+    def _admit(self, stock: Stock, record: EvidenceRecord, folder: Path, size: int) -> None:
         """Reserve space, having deleted what must go for it."""
         helps = True
         while True:
-            if books.knows(record.event_id):
+            if stock.knows(record.event_id):
                 text = f"{record.event_id}: this alert has evidence already"
                 raise EvidenceError(Refusal.TWICE, text)
-            decision = books.plan(size)
+            decision = stock.plan(size)
             if decision.refusal is Refusal.FREE_SPACE or (decision.for_space and not helps):
-                raise self._limits.too_full(self.root, size, books.free_bytes())
+                raise self._limits.too_full(self.root, size, stock.free_bytes())
             if decision.refusal is not None:
-                may_go = sum(one.bytes for one in books.candidates() if not one.pinned)
-                raise self._limits.too_much(self.root, size, books.used_bytes() - may_go)
+                may_go = sum(one.bytes for one in stock.candidates() if not one.pinned)
+                raise self._limits.too_much(self.root, size, stock.used_bytes() - may_go)
             if decision.victims:
-                _, helps = _carry_out(books, decision)
-            elif books.reserve(record, folder, size):
+                _, helps = stock.delete(decision)
+            elif stock.reserve(record, folder, size):
                 return
 
     @contextmanager
-    def _opened(self) -> Iterator[Books]:
-        """The books, under the lock, with every failure of the disk translated."""
+    def _opened(self) -> Iterator[Stock]:
+        """The stock, under the lock, with every failure of the disk translated."""
         with self._lock, self._translated():
-            if self._books is None:
+            if self._stock is None:
                 self.root.mkdir(mode=0o750, parents=True, exist_ok=True)
-                self._books = Books(self.root, self._limits, self._clock, self._free)
-            yield self._books
+                self._stock = Stock(self.root, self._limits, self._clock, self._free, self._deleted)
+            yield self._stock
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

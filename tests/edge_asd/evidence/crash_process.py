@@ -91,10 +91,10 @@ def check(state):
     for path in map(Path, tree(store.root)):
         beside = any(path in folder.parents for folder in ours)
         assert beside or path in ours or path.parent in ours or len(path.parts) < 3, path
-    usage = store.usage()
+    usage = store.measure()
     assert usage.used_bytes == sum(one.bytes for one in kept) <= usage.quota_bytes, usage
     assert usage.stuck == usage.foreign == 0, usage
-    assert not store._books.index.entries() or len(store._books.index.entries()) == len(kept)
+    assert not store._stock.index.entries() or len(store._stock.index.entries()) == len(kept)
     pinned = [number for number, one in zip(numbers, kept, strict=True) if one.pinned]
     store.write(record(50), files(50))  # and it goes on
     assert 50 in numbers_of(store)
@@ -102,7 +102,7 @@ def check(state):
     for path in store.root.glob("index.db*"):
         path.unlink()
     assert 50 in numbers_of(store), "the folders alone are enough"
-    assert store.usage().used_bytes <= usage.quota_bytes
+    assert store.measure().used_bytes <= usage.quota_bytes
     store.close()
     return json.dumps([numbers, pinned])
 

@@ -36,7 +36,7 @@ def test_a_lost_index_is_rebuilt_from_the_folders(store):
     for path in store.root.glob("index.db*"):
         path.unlink()
     assert store.kept() == before
-    assert store.usage().used_bytes == 3 * PIECE_BYTES
+    assert store.measure().used_bytes == 3 * PIECE_BYTES
 
 
 def test_a_damaged_index_is_moved_aside_and_rebuilt(store, caplog):
@@ -47,20 +47,20 @@ def test_a_damaged_index_is_moved_aside_and_rebuilt(store, caplog):
     assert store.kept() == before
     assert [path.name for path in store.root.glob("index.db.corrupt-*")] != []
     assert "damaged" in caplog.text
-    assert store.usage().foreign == 0
+    assert store.measure().foreign == 0
 
 
 def test_an_index_that_is_damaged_while_it_is_in_use_is_rebuilt_at_once(tmp_path):
     store = opened(tmp_path)
     fill(store, range(4))
     # The connection has pages in its cache: overwrite what it will have to read again.
-    store._books.index._database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    store._books.index._database._connection.execute("PRAGMA cache_size = 0")
+    store._stock.index._database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store._stock.index._database._connection.execute("PRAGMA cache_size = 0")
     path = store.root / "index.db"
     path.write_bytes(path.read_bytes()[:4096] + b"\xff" * (path.stat().st_size - 4096))
     store.write(record(4), files())
     assert len(store.kept()) == 4
-    assert store.usage().used_bytes == 4 * PIECE_BYTES == disk_usage(store)
+    assert store.measure().used_bytes == 4 * PIECE_BYTES == disk_usage(store)
     store.close()
 
 
@@ -79,15 +79,15 @@ def test_a_clip_that_a_user_removed_leaves_the_rest_to_retention(store):
     fill(store, range(4), score=float("nan"))
     store.kept()[0].path("clip.flac").unlink()
     store.close()
-    assert store.usage().used_bytes == 4 * PIECE_BYTES - 5 * 4096
+    assert store.measure().used_bytes == 4 * PIECE_BYTES - 5 * 4096
     fill(store, range(4, 6), score=float("nan"))
     assert kept_numbers(store) == [2, 3, 4, 5]
 
 
 def test_a_reservation_of_a_dead_process_counts_no_more(store):
     fill(store, range(1))
-    store._books.index.reserve(record(1), folders.folder_of(record(1)), 10 * PIECE_BYTES)
-    assert store.usage().used_bytes == PIECE_BYTES
+    store._stock.index.reserve(record(1), folders.folder_of(record(1)), 10 * PIECE_BYTES)
+    assert store.measure().used_bytes == PIECE_BYTES
     store.close()
     fill(store, range(1, 4))
     assert kept_numbers(store) == [0, 1, 2, 3]
@@ -131,8 +131,8 @@ def test_foreign_things_are_left_alone_and_never_stop_anything(tmp_path, caplog)
     store.close()
     assert kept_numbers(store) == [5, 6, 7, 8]
     assert all(map(Path.exists, made))
-    assert store.usage().foreign == 15
-    assert store.usage().used_bytes == 4 * PIECE_BYTES
+    assert store.measure().foreign == 15
+    assert store.measure().used_bytes == 4 * PIECE_BYTES
     said = [line for line in caplog.messages if "foreign" in line]
     assert len(said) == 2  # once a start
     assert all(line.isascii() and "\n" not in line for line in said)
@@ -148,7 +148,7 @@ def test_a_note_that_a_user_left_beside_a_clip_outlives_it(store):
     assert [path.name for path in folder.iterdir()] == ["bearing changed.txt"]
     store.close()
     assert kept_numbers(store) == [1, 2, 3, 4]
-    assert store.usage().foreign == 1
+    assert store.measure().foreign == 1
 
 
 def test_a_copied_folder_is_not_taken_for_evidence(store):
@@ -159,7 +159,7 @@ def test_a_copied_folder_is_not_taken_for_evidence(store):
         (copy / path.name).write_bytes(path.read_bytes())
     store.close()
     assert kept_numbers(store) == [0]
-    assert store.usage().foreign == 1
+    assert store.measure().foreign == 1
 
 
 def test_a_name_in_the_record_cannot_reach_files_elsewhere(store, tmp_path):
@@ -172,4 +172,4 @@ def test_a_name_in_the_record_cannot_reach_files_elsewhere(store, tmp_path):
     store.close()
     fill(store, range(1, 9))
     assert precious.read_text() == "theirs"
-    assert store.usage().foreign == 2
+    assert store.measure().foreign == 2

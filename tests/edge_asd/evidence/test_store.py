@@ -66,18 +66,18 @@ def test_the_record_beside_the_files_names_them_for_other_programs(store):
 
 def test_the_quota_counts_what_the_disk_gives_out(store):
     kept = store.write(record(), files())
-    assert kept.bytes == PIECE_BYTES == disk_usage(store) == store.usage().used_bytes
+    assert kept.bytes == PIECE_BYTES == disk_usage(store) == store.measure().used_bytes
 
 
 def test_beyond_the_quota_the_oldest_goes_and_is_remembered_why(store):
     fill(store, range(6), score=float("nan"))
     assert kept_numbers(store) == [2, 3, 4, 5]
-    usage = store.usage()
+    usage = store.measure()
     assert usage.deleted == {Cause.QUOTA: 2}
     assert usage.used_bytes == 4 * PIECE_BYTES == disk_usage(store)
-    why = store._books.index.absence(event_id(0))
+    why = store._stock.index.absence(event_id(0))
     assert "to keep all evidence within" in why.text
-    assert store._books.index.absence(event_id(5)) is None
+    assert store._stock.index.absence(event_id(5)) is None
 
 
 def test_the_worst_of_a_monitor_outlives_younger_evidence(store):
@@ -92,7 +92,7 @@ def test_pinned_evidence_stays_whatever_comes(store):
     fill(store, range(4, 9))
     assert 1 in kept_numbers(store)
     assert [kept.pinned for kept in store.kept()] == [True, False, False, False]
-    assert store.usage().pinned == 1
+    assert store.measure().pinned == 1
     folders.unpin(store.find(event_id(1)).folder)
     fill(store, range(9, 12))
     assert 1 not in kept_numbers(store)
@@ -105,13 +105,13 @@ def test_a_quota_full_of_pinned_evidence_is_said_and_nothing_goes(store):
     with pytest.raises(EvidenceError, match=r"pinned.*unpin some.*or raise evidence\.quota_mb"):
         store.write(record(4), files())
     assert kept_numbers(store) == [0, 1, 2, 3]
-    usage = store.usage()
+    usage = store.measure()
     assert usage.refused == {Refusal.QUOTA: 1}
     assert "pinned" in usage.failure
     assert usage.pinned_bytes == usage.used_bytes == 4 * PIECE_BYTES
     folders.unpin(store.kept()[0].folder)
     store.write(record(4), files())
-    assert store.usage().failure == ""
+    assert store.measure().failure == ""
 
 
 def test_evidence_larger_than_the_whole_quota_is_refused_and_costs_nothing(store):
@@ -128,7 +128,7 @@ def test_an_alert_has_evidence_once(store):
         store.write(record(), files(9))
     (kept,) = store.kept()
     assert kept.path("clip.flac").read_bytes() == files()["clip.flac"]
-    assert store.usage().refused == {Refusal.TWICE: 1}
+    assert store.measure().refused == {Refusal.TWICE: 1}
 
 
 @pytest.mark.parametrize("name", ["../x.flac", "record.json", ".hidden", "", "a/b.txt", "pinned"])
@@ -149,10 +149,10 @@ def test_the_floor_keeps_the_file_system_from_filling(tmp_path):
     free = 10 * PIECE_BYTES
     store = opened(tmp_path, floor=8 * PIECE_BYTES, free=lambda _: free - disk_usage(store))
     fill(store, range(2))
-    assert store.usage().free_bytes == 8 * PIECE_BYTES
+    assert store.measure().free_bytes == 8 * PIECE_BYTES
     fill(store, range(2, 5))
     assert kept_numbers(store) == [3, 4]
-    assert store.usage().deleted == {Cause.FREE_SPACE: 3}
+    assert store.measure().deleted == {Cause.FREE_SPACE: 3}
     free = 9 * PIECE_BYTES  # another program takes what was above the floor
     assert store.prune() == 1
     assert kept_numbers(store) == [4]
@@ -182,7 +182,7 @@ def test_evidence_is_deleted_by_age_and_pinned_evidence_is_not(tmp_path):
     clock.now_s = WALL_S + 11.5 * HOUR_S
     assert store.prune() == 1
     assert kept_numbers(store) == [0, 2]
-    assert store.usage().deleted == {Cause.AGE: 1}
+    assert store.measure().deleted == {Cause.AGE: 1}
     store.close()
 
 
@@ -233,8 +233,8 @@ def test_look_prunes_now_and_then(tmp_path):
 def test_evidence_that_never_came_to_be_is_counted_and_remembered(store):
     store.open()
     store.refuse(event_id(7), Refusal.LOST, "too many alerts at once")
-    assert store.usage().refused == {Refusal.LOST: 1}
-    assert store._books.index.absence(event_id(7)).text == "too many alerts at once"
+    assert store.measure().refused == {Refusal.LOST: 1}
+    assert store._stock.index.absence(event_id(7)).text == "too many alerts at once"
 
 
 def test_threads_that_write_at_once_never_exceed_the_quota(tmp_path):
@@ -251,7 +251,7 @@ def test_threads_that_write_at_once_never_exceed_the_quota(tmp_path):
 
     def watch():
         while not done.is_set():
-            usage = store.usage()
+            usage = store.measure()
             if usage.used_bytes > usage.quota_bytes or usage.failure:
                 over.append(usage)
 
@@ -266,7 +266,7 @@ def test_threads_that_write_at_once_never_exceed_the_quota(tmp_path):
     assert not over
     # Refused may be what came while the others held all of the quota.
     assert {error.refusal for error in failed} <= {Refusal.QUOTA}
-    usage = store.usage()
+    usage = store.measure()
     assert usage.written + len(failed) == 40
     assert usage.used_bytes == usage.kept * PIECE_BYTES <= usage.quota_bytes
     assert all(map(whole, store.kept()))
@@ -298,4 +298,26 @@ def test_a_pin_and_a_deletion_at_once_never_lose_pinned_evidence(tmp_path):
             assert whole(kept)
             folders.unpin(kept.folder)
         pinned.clear()
+    store.close()
+
+
+def test_what_is_last_known_is_told_while_the_disk_hangs(tmp_path):
+    hangs, let_go = threading.Event(), threading.Event()
+
+    def free(_):
+        if hangs.is_set():
+            let_go.wait(60)
+        return 10**9
+
+    store = opened(tmp_path, free=free)
+    assert store.usage().used_bytes == 0
+    fill(store, range(2))
+    hangs.set()
+    writer = threading.Thread(target=fill, args=(store, range(2, 3)))
+    writer.start()
+    usage = store.usage()  # neither waits for the disk nor for who does
+    assert (usage.kept, usage.written) == (2, 2)
+    let_go.set()
+    writer.join()
+    assert store.usage().kept == 3
     store.close()

@@ -77,10 +77,10 @@ def test_a_disk_that_fills_during_a_write_leaves_nothing_behind(small_disk, leav
         assert "free space" in str(error)
         assert tree(store.root) == before
         assert kept_numbers(store) == [0, 1]
-        assert "free space" in store.usage().failure
+        assert "free space" in store.measure().failure
     (small_disk / "ballast").unlink()
     store.write(record(3), files(3))
-    assert store.usage().failure == ""
+    assert store.measure().failure == ""
     store.close()
     assert kept_numbers(store)[-1] == 3
     assert all(map(whole, store.kept()))
@@ -96,7 +96,7 @@ def test_evidence_leaves_the_floor_free_on_a_small_disk(small_disk):
         store.write(record(number), files(number, LARGE))
         assert free_bytes(small_disk) >= 3_000_000 - 5 * 4096  # but for the folders and the index
     assert kept_numbers(store)[-1] == 19
-    assert store.usage().deleted[Cause.FREE_SPACE] > 5
+    assert store.measure().deleted[Cause.FREE_SPACE] > 5
     fill_up(small_disk)
     assert write(store, 20).refusal is Refusal.FREE_SPACE
     store.close()
@@ -124,13 +124,13 @@ def test_a_read_only_disk_costs_only_the_new_evidence(small_disk):
         assert error.refusal is Refusal.DISK
         assert "its file system is read-only" in str(error)
         store.look()
-        assert store.usage().refused == {Refusal.DISK: 1}
+        assert store.measure().refused == {Refusal.DISK: 1}
     finally:
         subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
     assert tree(store.root) == before
     assert write(store, 2) is None
     assert kept_numbers(store) == [0, 1, 2]
-    assert store.usage().failure == ""
+    assert store.measure().failure == ""
     store.close()
 
 
@@ -159,7 +159,7 @@ def test_evidence_that_cannot_be_deleted_does_not_stop_the_rest(tmp_path, immuta
     immutable(stuck)
     fill(store, range(4, 8))
     assert kept_numbers(store)[-3:] == [5, 6, 7]
-    usage = store.usage()
+    usage = store.measure()
     assert usage.stuck == 1
     assert usage.used_bytes <= usage.quota_bytes
     assert store.prune() == 0
@@ -172,7 +172,7 @@ def test_evidence_that_cannot_be_deleted_does_not_stop_the_rest(tmp_path, immuta
     store.prune()
     fill(store, range(9, 14))
     assert kept_numbers(store) == [10, 11, 12, 13]
-    assert store.usage().stuck == 0
+    assert store.measure().stuck == 0
     assert event_id(0) not in " ".join(tree(store.root))
     store.close()
 
@@ -187,7 +187,7 @@ def test_a_mount_point_among_the_evidence_does_not_stop_the_rest(tmp_path):
     try:
         fill(store, range(4, 8))
         assert kept_numbers(store)[-3:] == [5, 6, 7]
-        assert store.usage().used_bytes <= store.usage().quota_bytes
+        assert store.measure().used_bytes <= store.measure().quota_bytes
     finally:
         subprocess.run(["umount", "--lazy", busy], check=True)
     store.close()
@@ -203,10 +203,10 @@ def test_a_draft_that_cannot_be_removed_counts_until_it_can(tmp_path, immutable)
     draft.mkdir()
     (draft / "clip.flac").write_bytes(bytes(10_000))
     immutable(draft / "clip.flac")
-    assert store.usage().used_bytes == PIECE_BYTES + 4 * 4096
-    assert store.usage().stuck == 1
+    assert store.measure().used_bytes == PIECE_BYTES + 4 * 4096
+    assert store.measure().stuck == 1
     subprocess.run(["chattr", "-i", draft / "clip.flac"], check=True)
     store.prune()
-    assert store.usage().used_bytes == PIECE_BYTES
+    assert store.measure().used_bytes == PIECE_BYTES
     assert not draft.exists()
     store.close()

@@ -68,13 +68,13 @@ def test_a_write_that_fails_anywhere_leaves_nothing_behind(tmp_path, monkeypatch
         assert os.strerror(code) in str(error)
         assert error.refusal is Refusal.DISK
         assert tree(store.root) == before
-        assert store.usage().used_bytes == PIECE_BYTES
-        assert store.usage().refused == {Refusal.DISK: at}
-        assert os.strerror(code) in store._books.index.absence(event_id(1)).text
+        assert store.measure().used_bytes == PIECE_BYTES
+        assert store.measure().refused == {Refusal.DISK: at}
+        assert os.strerror(code) in store._stock.index.absence(event_id(1)).text
     assert failing.calls < failing.at, "it was never written without a failure"
     assert at > 15
     assert kept_numbers(store) == [0, 1]
-    assert store._books.index.absence(event_id(1)) is None
+    assert store._stock.index.absence(event_id(1)) is None
     store.close()
 
 
@@ -106,7 +106,7 @@ class FailingIndex:
 def test_an_index_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     store = opened(tmp_path, pieces=4)
     fill(store, range(4), score=float("nan"))
-    database = store._books.index._database
+    database = store._stock.index._database
     real = database._connection
     failed = set()
     for at in range(1, 200):
@@ -118,7 +118,7 @@ def test_an_index_that_cannot_be_written_leaves_nothing_behind(tmp_path):
             failed.add(at)
             assert "disk is full: free space" in str(error)
             assert event_id(4 + at) not in " ".join(tree(store.root))
-        assert store.usage().used_bytes == disk_usage(store) <= 4 * PIECE_BYTES
+        assert store.measure().used_bytes == disk_usage(store) <= 4 * PIECE_BYTES
         assert all(map(whole, store.kept()))
         if failing.left > 0:
             break
@@ -134,12 +134,12 @@ def test_a_folder_that_cannot_be_used_is_tried_again(tmp_path):
     store = opened(tmp_path)
     with pytest.raises(EvidenceError, match="evidence cannot be used"):
         store.write(record(), files())
-    assert store.usage().refused == {Refusal.DISK: 1}
-    assert "evidence cannot be used" in store.usage().failure
+    assert store.measure().refused == {Refusal.DISK: 1}
+    assert "evidence cannot be used" in store.measure().failure
     store.look()  # does not raise
     blocked.unlink()
     store.write(record(), files())
-    assert store.usage().failure == ""
+    assert store.measure().failure == ""
     assert kept_numbers(store) == [0]
     store.close()
 
@@ -150,8 +150,8 @@ def test_a_refusal_is_no_longer_a_failure_once_there_is_room(tmp_path):
     with pytest.raises(StorageError, match="free space on its file system"):
         store.write(record(), files())
     store.prune()
-    assert "are to stay free" in store.usage().failure
+    assert "are to stay free" in store.measure().failure
     free = 10 * PIECE_BYTES
     store.prune()
-    assert store.usage().failure == ""
+    assert store.measure().failure == ""
     store.close()

@@ -21,7 +21,7 @@ from edge_asd.evidence.retention import Candidate, Plan, Room, plan
 logger = logging.getLogger(__name__)
 
 
-class Books:
+class Stock:
     """Not thread-safe: the store holds its lock.
 
     Args:
@@ -29,6 +29,7 @@ class Books:
         limits: What retention goes by.
         clock: Wall time, seconds since 1970 UTC.
         free: Free bytes of a file system.
+        deleted: Counts what is deleted.
 
     Raises:
         OSError: The folder cannot be read.
@@ -41,10 +42,11 @@ class Books:
         limits: Limits,
         clock: Callable[[], float],
         free: Callable[[Path], int],
+        deleted: Counter[Cause],
     ) -> None:
         self.root = root
         self.limits = limits
-        self.deleted: Counter[Cause] = Counter()
+        self.deleted = deleted
         self.stuck: dict[str, Cause] = {}
         """Ids of what should go and could not be deleted when it was last tried."""
         self._free = free
@@ -158,11 +160,19 @@ class Books:
         with suppress(StorageError):  # a reservation without a writer does not count
             self.index.drop(event_id)
 
-    def delete(self, decision: Plan) -> int:
-        """Delete what can be deleted; returns how many pieces of evidence it was."""
+    def delete(self, decision: Plan) -> tuple[int, bool]:
+        """Delete what was decided on, as far as possible.
+
+        Returns:
+            How many pieces of evidence it was, and whether it freed space as it should have: where
+            a snapshot holds on to what is deleted, deleting more would not help either.
+        """
+        used, free = self.used_bytes(), self.free_bytes()
         by_id = {entry.kept.record.event_id: entry for entry in self.entries()}
         victims = [(by_id[one], cause) for one, cause in decision.victims if one in by_id]
-        return sum(self._delete(entry, cause) for entry, cause in victims)
+        number = sum(self._delete(entry, cause) for entry, cause in victims)
+        helps = self.free_bytes() - free >= (used - self.used_bytes()) // 2
+        return number, helps or not decision.for_space
 
     def retry(self) -> int:
         """Try once more what could not be deleted; returns how many pieces of evidence it was."""
