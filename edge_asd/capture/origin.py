@@ -22,6 +22,7 @@ from edge_asd.errors import CaptureError, StallError
 _PCM = re.compile(r"/pcmC(\d+)D(\d+)c$")
 _RATE = re.compile(r"^rate: (\d+)", re.MULTILINE)
 _NOT_PULSE = re.compile(r"/(pipewire-\d|.*bus|jack[^/]*)[^/]*$")
+_ANY = frozenset({"default", "pulse", "pipewire"})  # devices that leave the choice to a server
 _UNCHECKED = "whether the sound server keeps the stream on this microphone cannot be checked"
 
 
@@ -151,6 +152,7 @@ def _served(
             continue
         route = client.route(token)
         if route is not None:
+            _refuse_loudspeaker(name, route)
             local = cards() if server.startswith("unix:") else ()
             return _routed(client, route, local)
         client.close()
@@ -158,6 +160,15 @@ def _served(
             raise CaptureError(f"alsa: {name!r} was lost at the sound server while it was opened")
         reasons.append("it does not know the stream")
     return Origin((name,), note=f"{_UNCHECKED}: {'; '.join(reasons)}")
+
+
+def _refuse_loudspeaker(name: str, route: Route) -> None:
+    """Where there is no microphone, sound servers offer what a loudspeaker plays: silence."""
+    if route.plays and name in _ANY:
+        raise CaptureError(
+            f"alsa: the sound server has no microphone: {name!r} would be what {route.plays!r} "
+            f"plays; plug one in, or give {route.source!r} an ALSA device of its own if you want it"
+        )
 
 
 def _routed(client: PulseClient, route: Route, cards: tuple[SoundCard, ...]) -> Origin:

@@ -145,8 +145,9 @@ def _inputs(portaudio: Any) -> list[InputDevice]:
 
 def _stream(writer: _Writer, arguments: argparse.Namespace) -> None:
     token = os.urandom(8).hex()
-    # libpulse hands such variables to the server as properties of every stream.
+    # What the libraries hand to a sound server as properties of every stream of this process.
     os.environ[f"PULSE_PROP_{TOKEN}"] = token
+    os.environ.setdefault("PIPEWIRE_PROPS", f'{{ {TOKEN} = "{token}" }}')
     portaudio = _portaudio()
     device = choose_device(arguments.device, _inputs(portaudio), read_cards())
     opened, origin = _open(portaudio, device, arguments, token)

@@ -34,6 +34,8 @@ class Route:
     """Number of the sound card behind it, where the source is one input of one card."""
     device: int = 0
     """Number of that input."""
+    plays: str = ""
+    """Name of the loudspeaker whose sound the source repeats; empty for a microphone."""
 
 
 class PulseClient:
@@ -208,4 +210,6 @@ class PulseClient:
         source = self._source_of(stream.number)
         if source is None:
             return None
-        return Route(stream.number, source.name, source.rate, source.card, source.device)
+        return Route(
+            stream.number, source.name, source.rate, source.card, source.device, source.plays
+        )

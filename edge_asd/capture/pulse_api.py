@@ -99,6 +99,8 @@ class Source:
     rate: int
     card: int | None
     device: int
+    plays: str
+    """Name of the sink whose sound it repeats; empty for a microphone."""
 
 
 def read_stream(pulse: ctypes.CDLL, info: StreamInfo, token: str) -> Stream:
@@ -111,12 +113,13 @@ def read_source(pulse: ctypes.CDLL, info: SourceInfo) -> Source:
     card = _property(pulse, info.proplist, "alsa.card")
     device = _property(pulse, info.proplist, "alsa.device")
     # What a loudspeaker plays is a source too, and names the loudspeaker's card.
-    listens = not info.monitor_of_sink_name
+    plays = (info.monitor_of_sink_name or b"").decode("utf-8", "replace")
     return Source(
         name=(info.name or b"").decode("utf-8", "replace"),
         rate=info.sample_spec.rate,
-        card=int(card) if listens and card.isdigit() else None,
+        card=int(card) if card.isdigit() and not plays else None,
         device=int(device) if device.isdigit() else 0,
+        plays=plays,
     )
 
 

@@ -140,6 +140,20 @@ def test_a_moved_stream_is_refused_when_it_is_opened_again_and_taken_back_when_i
             assert microphone.identity == expected
 
 
+def test_what_a_loudspeaker_plays_is_not_taken_for_a_microphone_unless_it_is_meant():
+    meant = 'pcm.meant { type pulse device "nothing.monitor" hint { show on description "meant" } }'
+    with SoundServer(VirtualMicrophone("mic0"), config=meant) as server:
+        sink = ("module-null-sink", "sink_name=nothing")
+        subprocess.run(["pactl", "load-module", *sink], check=True, capture_output=True, timeout=20)
+        with opened("alsa:pulse") as microphone:
+            assert microphone.identity == "mic0"
+        server.unload("mic0")
+        with pytest.raises(CaptureError, match=r"has no microphone.*'nothing' plays; plug one in"):
+            Microphone(parse_source("alsa:pulse"))
+        with opened("alsa:meant") as microphone:
+            assert microphone.identity == "nothing.monitor"
+
+
 def test_the_end_of_the_only_microphone_is_said_before_anyone_misses_a_block():
     with SoundServer(VirtualMicrophone("mic0")) as server, listening("alsa:mic0") as (_, blocks):
         server.unload("mic0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes.util
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -201,6 +202,55 @@ def test_what_the_driver_lost_is_a_jump_and_an_unplugged_device_a_reason(tmp_pat
     assert blocks[1].start == 800
     assert 1600 + 0.45 * 8000 <= blocks[2].start <= 1600 + 3.0 * 8000
     assert blocks[3].start == blocks[2].start + 800
+
+
+CHOOSY = (
+    DRIVER
+    + """
+import array
+
+class RawInputStream(RawInputStream):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        if (settings["samplerate"], self.channels, settings["dtype"]) != (44100, 2, "int16"):
+            raise PortAudioError("Invalid sample rate", -9997)
+
+    def read(self, frames):
+        return array.array("h", [16384, -32768] * frames).tobytes(), False
+"""
+)
+
+
+def test_whatever_the_hardware_insists_on_becomes_the_channels_that_are_needed(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "sounddevice.py").write_text(CHOOSY)
+    monkeypatch.syspath_prepend(tmp_path)
+    source = Microphone(parse_source("alsa:mic?rate=16000"))
+    try:
+        block = next(source.blocks())
+    finally:
+        source.close()
+    assert (source.sample_rate, source.format, source.opened_channels) == (44_100, "s16le", 2)
+    assert source.note == "opened at 44100 Hz, because it refuses 16000 Hz"
+    assert_array_equal(block.samples, np.full((4410, 1), 0.5, np.float32))
+
+
+@needs_portaudio
+@pytest.mark.usefixtures("mic0")
+def test_another_microphone_than_the_expected_one_is_refused_with_both_and_the_remedy():
+    with pytest.raises(CaptureError) as caught:
+        Microphone(parse_source("alsa:mic0"), expected_identity="usb 2752:0007 serial 7103944")
+    for part in ("'mic0'", "'usb 2752:0007 serial 7103944'", "plug that one in", "edge-asd enrol"):
+        assert part in str(caught.value)
+
+
+def test_the_child_needs_nothing_that_takes_long_to_import():
+    code = "import edge_asd.capture.portaudio_child, sys; print('numpy' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout == "False\n"
 
 
 def test_a_missing_library_is_reported_with_the_remedy(tmp_path, monkeypatch):
