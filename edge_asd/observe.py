@@ -75,18 +75,19 @@ class Observer:
 
     def _look_at(self, feed: Feed) -> None:
         status = feed.capture.status()
-        fine = status.up or (status.finished and status.error is None)
-        health = Health.HEALTHY if fine else Health.CRITICAL
-        starting = not status.finished and not status.frames and not status.restarts
-        if not fine and starting:
+        health = Health.CRITICAL
+        if status.starting:
             health = Health.UNKNOWN
+        elif status.up or (status.finished and status.error is None):
+            health = Health.WARNING if status.warning else Health.HEALTHY
+        text = status.reason or status.warning or "audio arrives"
         for monitor in feed.monitors:
             name = monitor.name
             self._metrics.set_capture_up(name, up=status.up)
             self._metrics.set_capture_restarts(name, status)
             self._metrics.hearing.set_capture(name, status)
             self._metrics.set_queue_length(name, min(WINDOWS_QUEUED, round(feed.capture.held_s)))
-            self._board.set(f"capture/{name}", health, status.reason or "audio arrives")
+            self._board.set(f"capture/{name}", health, text)
 
     def _publish_health(self, mqtt: MqttSink) -> None:
         """Publish the checks when one of them changed its mind."""

@@ -195,7 +195,7 @@ class Worker:
             # A source that is closed because we stop has not ended: an open alert stays open.
             if not self._stop.is_set():
                 self._end(feed)
-        elif not status.up and status.reason != feed.down:
+        elif not (status.up or status.starting) and status.reason != feed.down:
             feed.down = status.reason
             for monitor in feed.monitors:
                 monitor.lost(f"no audio: {status.reason}")

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from edge_asd.capture.drift import PLAUSIBLE_PPM
 from edge_asd.errors import EdgeAsdError
 
+STARTING = "starting"
+
 
 @dataclass(frozen=True, slots=True)
 class CaptureStatus:
     """How a source is doing; counters run from the start of the thread."""
 
     up: bool = False
-    reason: str = "starting"
+    reason: str = STARTING
     """Why it is not up; empty when it is."""
     open_failed: int = 0
     """Times it was opened again because it had not delivered anything."""
@@ -43,6 +45,11 @@ class CaptureStatus:
     """Nothing more will come."""
     error: EdgeAsdError | None = None
     """Why it finished, if that was a failure."""
+
+    @property
+    def starting(self) -> bool:
+        """Being opened for the first time: neither well nor failed."""
+        return not self.up and self.reason == STARTING
 
     @property
     def restarts(self) -> int:
