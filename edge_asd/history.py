@@ -114,8 +114,8 @@ class History:
     ) -> None:
         """Keep the score of a window.
 
-        A score that is not a number is not kept. Neither should be that of a window which may not
-        end an alert (louder than enrolled): it would speak for the machine in a replay.
+        A score that is not a number is not kept. That a window may not end an alert, because it is
+        louder than enrolled, is not kept either: such windows are rare, and a replay lets them.
 
         Args:
             monitor: Whose.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sqlite3
@@ -230,7 +231,7 @@ def test_a_step_of_the_clock_loses_nothing_and_changes_no_order(tmp_path, by_s):
     np.testing.assert_array_equal(kept.score, half(range(2000)))
     assert kept.wall_s[-1] == pytest.approx(hands.wall_s, abs=0.1)
     pieces = read_pieces(tmp_path, "pump")
-    for before, after in zip(pieces, pieces[1:], strict=False):
+    for before, after in itertools.pairwise(pieces):
         assert after.begin_s - before.end_s == pytest.approx(HOP_S, abs=1e-3)
 
 
