@@ -88,6 +88,7 @@ class Database:
         self._clock = clock
         self._read_only = read_only
         self._lock = threading.RLock()
+        self._damage: _CorruptError | None = None
         try:
             self._connection = self._open()
         except _CorruptError as error:
@@ -118,17 +119,25 @@ class Database:
 
     def _run(self, begin: str, action: Action[T]) -> T:
         with self._lock:
+            self._repair()
             try:
                 return self._transaction(begin, action)
             except _CorruptError as error:
+                self._damage = error
                 self._connection.close()
-                self._connection = self._replaced(error)
+            self._repair()
             try:
                 return self._transaction(begin, action)
             except _CorruptError as error:
                 raise StorageError(
                     f"{self.path}: damaged again at once ({error}): replace the disk"
                 ) from error
+
+    def _repair(self) -> None:
+        """Replace a damaged file, again and again until the disk lets us."""
+        if self._damage is not None:
+            self._connection = self._replaced(self._damage)
+            self._damage = None
 
     def _replaced(self, damage: _CorruptError) -> sqlite3.Connection:
         """Start afresh beside the damaged file."""
@@ -234,6 +243,8 @@ class Database:
     def _move_aside(self, why: str) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
         target = self.path.with_name(f"{self.path.name}.corrupt-{stamp}")
+        if not self.path.exists():  # it went there before, and then nothing could be made anew
+            return
         try:
             self.path.replace(target)
             for suffix in ("-wal", "-shm"):

@@ -163,3 +163,32 @@ def test_the_log_says_what_a_damaged_file_has_cost(tmp_path, caplog):
     Database(tmp_path / "notes.db", FIRST).close()
     (line,) = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert "notes in it are lost" in line.getMessage()
+
+
+def test_a_damaged_file_is_replaced_once_the_disk_lets_us(tmp_path, monkeypatch):
+    path = tmp_path / "notes.db"
+    database = Database(path, FIRST)
+    database.write(lambda c: c.execute("INSERT INTO notes VALUES ('lost')"))
+    database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database._connection.execute("PRAGMA cache_size = 0")
+    path.write_bytes(b"\xa5" * 20_000)
+    opening = Database._open
+
+    def full(_):
+        raise StorageError("disk is full")
+
+    def note():
+        database.write(lambda c: c.execute("INSERT INTO notes VALUES ('kept')"))
+
+    monkeypatch.setattr(Database, "_open", full)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="full"):
+            note()
+    monkeypatch.setattr(Database, "_open", opening)
+    note()
+    assert database.moved_aside is not None
+    assert database.moved_aside.exists()
+    database.close()
+    assert content(path)[3] == ["kept"]
+    with pytest.raises(StorageError):
+        database.read(lambda c: c.execute("SELECT 1").fetchone())

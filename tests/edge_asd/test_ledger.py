@@ -188,9 +188,9 @@ def test_a_day_is_reported_also_after_a_restart(machine):
 
 def test_what_is_older_than_is_kept_is_forgotten(machine):
     machine.start(keep_s=5000.0)
-    machine.run(1000, IDLE)
-    machine.run(3000, GAPPED, step_s=10)
-    machine.run(8000, IDLE, step_s=10)
+    machine.run(1000, IDLE, step_s=50)
+    machine.run(3000, GAPPED, step_s=50)
+    machine.run(8000, IDLE, step_s=50)
     machine.ledger.close()
     every = machine.read()
     assert every[0].account is IDLE

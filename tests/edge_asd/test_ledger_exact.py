@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 import sqlite3
 from collections import Counter
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.ledger_board import WALL_S, Board
+from support.ledger_board import WALL_S, Board, quick_folder
 
 from edge_asd import ledger_timeline
 from edge_asd.ledger import Account
@@ -149,14 +145,6 @@ steps = st.one_of(
     st.tuples(st.just("ask"), st.floats(-0.2, 1.2), st.floats(0, 10_000)),
     st.tuples(st.just("restart"), st.integers(0, 5000), st.booleans()),
 )
-
-
-@contextmanager
-def quick_folder():
-    """A folder in memory, if there is such a place: these tests write a lot."""
-    memory = Path("/dev/shm")
-    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
-        yield Path(folder)
 
 
 def tried(folder, actions):

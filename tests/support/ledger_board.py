@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from edge_asd.database import Database
 from edge_asd.ledger import Account, Ledger
 from edge_asd.ledger_file import ANY_RUN, FILE_NAME, SCHEMA
@@ -75,3 +80,11 @@ class Board:
 def seconds(sums):
     """Without the accounts that have none."""
     return {account: number for account, number in sums.items() if number}
+
+
+@contextmanager
+def quick_folder():
+    """A folder in memory, if there is such a place: these tests write a lot."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
