@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edge_asd.errors import EdgeAsdError
-from edge_asd.evidence.compose import Composed, Request
+from edge_asd.evidence.compose import SPECTROGRAM, Composed, Request
 from edge_asd.evidence.records import EvidenceRecord, Kept, Refusal
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,8 @@ class Outcome:
     kept: Kept | None
     reason: str = ""
     """Why nothing was kept."""
+    picture: bytes | None = None
+    """The spectrogram as it was written; None where there is none."""
 
 
 class Keeper:
@@ -128,6 +130,11 @@ class Keeper:
         return self._queue.qsize()
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is in work."""
+        return self._queue.unfinished_tasks == 0
+
+    @property
     def failure(self) -> str:
         """Why the last clip was not kept, or that the disk hangs; empty when well."""
         since = self._busy_since
@@ -162,6 +169,7 @@ class Keeper:
         with contextlib.suppress(queue.Empty):
             while True:
                 taken.append(self._queue.get_nowait())
+                self._queue.task_done()
         return taken
 
     def _run(self) -> None:
@@ -178,11 +186,13 @@ class Keeper:
             self._busy_since = self._clock()
             self._keep(request)
             self._busy_since = None
+            self._queue.task_done()
 
     def _keep(self, request: Request) -> None:
         event_id, monitor = request.clip.event.id, request.profile.monitor
         try:
-            kept = self._written_down(request)
+            composed = self._composed(request)
+            kept = self._store.write(composed.record, composed.files)  # notes itself why not
         except EdgeAsdError as error:
             self._lose(request, str(error))
         except Exception as error:  # nothing that is wrong with evidence may end this thread
@@ -192,15 +202,15 @@ class Keeper:
             self.kept += 1
             self._failure = ""
             logger.info("monitor=%s event=%s evidence=%s", monitor, event_id, kept.folder)
-            self._tell(Outcome(event_id, monitor, kept))
+            picture = composed.files.get(SPECTROGRAM)
+            self._tell(Outcome(event_id, monitor, kept, picture=picture))
 
-    def _written_down(self, request: Request) -> Kept:
+    def _composed(self, request: Request) -> Composed:
         try:
-            composed = self._composer.compose(request)
+            return self._composer.compose(request)
         except Exception as error:
             self._refuse(request.clip.event.id, f"evidence cannot be made: {error}")
             raise
-        return self._store.write(composed.record, composed.files)  # remembers itself why not
 
     def _refuse(self, event_id: str, text: str) -> None:
         try:

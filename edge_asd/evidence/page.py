@@ -55,7 +55,7 @@ class Page:
 
     def heading(self, box: Box, text: str) -> None:
         """Name a panel."""
-        self._text(box.left, box.top - 9, text, 13, _GREY)
+        self._text(box.left, box.top - 11, text, 13, _GREY)
 
     def foot(self, box: Box, text: str) -> None:
         """Name what the axis below a panel counts."""
@@ -84,7 +84,7 @@ class Page:
             y = scale.pixel(value)
             self._draw.line((box.right, y, box.right + 4, y), fill=_INK)
             self._text(box.right + 8, y, f"{value:+g}" if sign and value else f"{value:g}", 12)
-        self._text(box.left, box.top - 9, "dB", 12, _GREY)
+        self._text(box.left, box.top - 11, "dB", 12, _GREY)
 
     def axes(self, box: Box, across: Scale, *, named: bool) -> None:
         """Frame, numbers below and, where named, frequencies at the left."""
@@ -99,8 +99,14 @@ class Page:
                 self._text(box.left - 7, row, text, 12, anchor="rm")
 
     def marks(self, box: Box, time: Scale, marks: Marks, *, on_dark: bool) -> None:
-        """Where the alert begins and, dashed, where it was raised; named where it is dark."""
+        """Where the alert begins and, dashed, where it was raised; named where it is dark.
+
+        A bar above shows what it rests on: the windows that counted.
+        """
         raised_s = marks.decided_s - marks.event_s
+        ends = (time.pixel(marks.evidence_s - marks.event_s), time.pixel(raised_s))
+        left, right = (min(max(x, box.left), box.right - 1) for x in ends)
+        self._draw.rectangle((left, box.top - 4, right, box.top - 2), fill=_GREY)
         for seconds, text, dash in ((0.0, "begins", box.height), (raised_s, "raised", 6)):
             x = time.pixel(seconds)
             if not box.left < x < box.right - 1:
@@ -116,14 +122,16 @@ class Page:
     def deviations(self, box: Box, span: tuple[int, int], found: Sequence[Deviation]) -> None:
         """Outline bands that stand out between two columns, and say by how much."""
         left, right = (min(max(x, box.left + 1), box.right - 2) for x in span)
-        taken: list[float] = []
+        found = sorted(found, key=lambda one: -one.from_hz)  # from the top
+        middles = []
         for one in found:
             top = frequency_row(self.front_end, box, one.to_hz)
             bottom = frequency_row(self.front_end, box, one.from_hz)
             # Around the bands, not over them: they may be a pixel high.
             self._draw.rectangle((left, top - 2, right, bottom + 2), outline=_INK)
-            taken.append(_free((top + bottom) / 2, taken, box))
-            self._label(box, left, taken[-1], one.text)
+            middles.append((top + bottom) / 2)
+        for one, middle, y in zip(found, middles, spaced(middles, box), strict=True):
+            self._label(box, (left, middle), y, one.text)
 
     def shape(self, box: Box, heard: Heard, comparison: Comparison) -> None:
         """Mean level of every band: enrolled, with twice its spread to either side, and now."""
@@ -159,10 +167,14 @@ class Page:
         shown = text.encode("latin-1", "replace").decode("latin-1")
         self._draw.text((x, y), shown, fill=colour, font=self._fonts[size], anchor=anchor)
 
-    def _label(self, box: Box, x: int, y: float, text: str) -> None:
-        """A line on paper, left of ``x`` where there is room, else right of it."""
-        width = self._fonts[13].getlength(text)
-        left = x - 8 - width if x - 12 - width > box.left else x + 8
+    def _label(self, box: Box, target: tuple[int, float], y: float, text: str) -> None:
+        """A line on paper at the left edge with a leader to its target; beside it if too near."""
+        width = round(self._fonts[13].getlength(text))
+        left = box.left + 8
+        if left + width + 16 <= target[0]:
+            self._draw.line((left + width, y, target[0], target[1]), fill=_INK)
+        else:
+            left = min(target[0] + 8, box.right - width - 8)
         self._draw.rectangle((left - 4, y - 9, left + width + 4, y + 9), fill=_PAPER)
         self._text(left, y, text)
 
@@ -193,8 +205,20 @@ def indexed(pixels: ByteArray) -> Image.Image:
     return image
 
 
-def _free(wanted: float, taken: Sequence[float], box: Box) -> float:
-    """Nearest height to the wanted one at which a label covers no other."""
-    heights = [float(y) for y in range(box.top + 10, box.bottom - 9)]
-    clear = [y for y in heights if all(abs(y - other) >= _LINE for other in taken)]
-    return min(clear or [wanted], key=lambda y: abs(y - wanted))
+def spaced(wanted: Sequence[float], box: Box) -> list[float]:
+    """Heights of labels near the wanted ones, in their order, none of which covers another.
+
+    Args:
+        wanted: Ascending.
+        box: Which they stay in, if they fit.
+    """
+    placed: list[float] = []
+    lowest = box.top + 10.0
+    for y in wanted:
+        placed.append(max(y, lowest))
+        lowest = placed[-1] + _LINE
+    highest = box.bottom - 10.0
+    for index in reversed(range(len(placed))):
+        placed[index] = min(placed[index], highest)
+        highest = placed[index] - _LINE
+    return placed

@@ -19,6 +19,7 @@ MAX_BYTES = 200_000
 _TOP, _MIDDLE, _LOWER, _BOTTOM, _RIGHT, _GAP = 98, 352, 410, 644, 1096, 26
 _LEAST_NORMAL = 150  # pixels
 _CALM_S = 0.25  # a difference is averaged over so much time: frames of noise scatter by 5 dB
+_FOOT = "seconds from the start of the alert; the bar above marks the windows it rests on"
 _SQUARES = (1, 2, 3, 4)  # pixels; coarser where noise makes a file too large
 
 
@@ -106,7 +107,7 @@ def _draw_alone(page: Page, heard: Heard, marks: Marks) -> None:
     page.levels(places.alert, shown, low, high)
     page.bar(places.alert, low, high)
     _dress(page, places.alert, places.time, marks, "this alert", named=True, on_dark=True)
-    page.foot(places.alert, "seconds from the start of the alert")
+    page.foot(places.alert, _FOOT)
 
 
 def _draw_compared(page: Page, heard: Heard, marks: Marks, comparison: Comparison) -> None:
@@ -137,7 +138,7 @@ def _draw_compared(page: Page, heard: Heard, marks: Marks, comparison: Compariso
     page.deviations(places.difference, (begin, end), found)
     page.shape(places.shape, heard, comparison)
     page.heading(places.shape, "mean level, dB")
-    page.foot(places.difference, "seconds from the start of the alert")
+    page.foot(places.difference, _FOOT)
 
 
 def _dress(

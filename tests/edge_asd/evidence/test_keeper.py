@@ -51,7 +51,7 @@ class Making:
             severity=Severity.WARNING,
             score=1.0,
         )
-        return Composed(record, {"clip.flac": b"sound"})
+        return Composed(record, {"clip.flac": b"sound", "spectrogram.png": b"picture"})
 
 
 class Shelf:
@@ -95,7 +95,8 @@ def test_clips_are_kept_in_order_and_the_outcome_is_told(keep):
     assert keeper.close(GENEROUS_S)
     assert shelf.ids == [1, 2, 3]
     assert [int(one.event_id[-12:]) for one in told] == [1, 2, 3]
-    assert all(one.kept is not None and one.kept.bytes == 5 for one in told)
+    assert all(one.kept is not None and one.kept.bytes == 12 for one in told)
+    assert {one.picture for one in told} == {b"picture"}
     assert (keeper.kept, keeper.failed, keeper.refused, keeper.failure) == (3, 0, 0, "")
 
 
@@ -198,10 +199,12 @@ def test_a_disk_that_hangs_is_a_failure_while_it_hangs(keep):
     keeper.submit(request(1))
     assert maker.begun.acquire(timeout=GENEROUS_S)
     assert keeper.failure == ""
+    assert not keeper.idle
     now[0] = module.HANG_S + 1.0
     assert keeper.failure == "evidence has been under way for 61 s; look at the disk"
     maker.held.set()
-    eventually(lambda: keeper.failure == "", timeout_s=GENEROUS_S, what="the end of it")
+    eventually(lambda: keeper.idle, timeout_s=GENEROUS_S, what="the end of it")
+    assert keeper.failure == ""
 
 
 def test_the_thread_steps_back_behind_the_others(keep):

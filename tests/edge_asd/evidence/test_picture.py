@@ -4,15 +4,17 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from support.alerts import clip_of, noise, normal_of, tone
 from support.tiny import tiny_fields
 
 from edge_asd.evidence.colours import STEPS, difference_colours, level_colours
 from edge_asd.evidence.compare import compare, hear
-from edge_asd.evidence.page import HEIGHT, WIDTH, indexed
+from edge_asd.evidence.page import HEIGHT, WIDTH, indexed, spaced
 from edge_asd.evidence.picture import MAX_BYTES, Caption, draw_picture, layout
-from edge_asd.evidence.plot import frequency_row
+from edge_asd.evidence.plot import Box, frequency_row
 from edge_asd.evidence.tap import Marks
 from edge_asd.evidence.view import FrontEnd, front_end_of
 from edge_asd.features import LogMelStatistics, StftMagnitude
@@ -101,6 +103,13 @@ def test_the_beginning_and_the_raising_are_marked_at_their_times():
     }
     assert white[begins - box.left] > 0.95  # solid
     assert 0.4 < white[raised - box.left] < 0.6  # dashed
+
+
+def test_a_bar_shows_the_windows_that_the_alert_rests_on():
+    pixels, places, _ = drawn(noise(8.0, seed=99), marks=Marks(1.0, 4.0, 7.0))
+    bar = np.flatnonzero((pixels[places.alert.top - 3] == 95).all(axis=1))
+    assert bar.min() == pytest.approx(places.time.pixel(-3.0), abs=1)
+    assert bar.max() == pytest.approx(places.time.pixel(3.0), abs=6)  # below the mark
 
 
 def test_both_spectrograms_have_the_same_colours_and_a_second_the_same_width():
@@ -211,3 +220,14 @@ def test_few_colours_stay_as_they_are_and_many_are_replaced_by_near_ones():
     greys = np.arange(300 * 3).reshape(1, 300, 3).astype(np.uint8)  # more than there is room for
     near = np.asarray(indexed(greys).convert("RGB")).astype(int)
     assert np.abs(near - greys).max() <= 130
+
+
+@given(st.lists(st.floats(0, 300), max_size=5))
+def test_labels_keep_their_order_cover_no_other_and_stay_inside(wanted):
+    box = Box(0, 40, 100, 240)
+    placed = spaced(sorted(wanted), box)
+    assert len(placed) == len(wanted)
+    assert all(40 + 9 <= y <= 240 - 9 for y in placed)
+    assert (np.diff(placed) >= 19 - 1e-9).all()
+    if len(wanted) == 1:
+        assert placed == [min(max(wanted[0], 50), 230)]
