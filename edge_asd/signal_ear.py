@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_asd.records import FloatArray
 from edge_asd.signal_measure import (
+    RAIL,
     SHORTEST_RUN_S,
     Frame,
     FrameMeter,
@@ -99,7 +100,7 @@ class Ear:
         runs = []
         if spoilt is None:
             runs = self._runs.push(part, begin)
-            self._held.update((run.begin, run.end) for run in runs)
+            self._held.update((run.begin, run) for run in runs)
         else:
             spoilt = (begin + spoilt[0], begin + spoilt[1])
             self._runs.reset()
@@ -116,8 +117,13 @@ class Ear:
     def _complete(self) -> Frame | None:
         """The frame that is full; None where most of it is no sound."""
         begin = self.end - self._filled
-        held = sum(end - max(first, begin) for first, end in self._held.items())
-        if self._spoilt or held > self._filled // 2:
+        muted, constant = 0, False
+        for run in self._held.values():
+            length = run.end - max(run.begin, begin)
+            constant |= length == self._filled
+            # A run at a high value is what clipping leaves of a loud sound.
+            muted += length if abs(run.value) < RAIL else 0
+        if self._spoilt or constant or muted > self._filled // 2:
             return None
         return self._meter.measure(
             self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
@@ -150,5 +156,5 @@ class Ear:
     def _new_frame(self) -> None:
         self._parts: list[FloatArray] = []
         self._filled = 0  # samples
-        self._held: dict[int, int] = {}  # (begin, end) of runs of one value in it
+        self._held: dict[int, Run] = {}  # runs of one value in it, by their begin
         self._spoilt = False

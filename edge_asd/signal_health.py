@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from edge_asd.audio import level_dbfs
+from edge_asd.audio import SILENCE_DBFS, level_dbfs
 from edge_asd.records import FloatArray
 from edge_asd.signal_ear import Ear, Heard, Piece
 from edge_asd.signal_fault import FaultTracker, Flaw, SignalFault, Stretch
-from edge_asd.signal_measure import numbers
-from edge_asd.signal_rule import NOTHING_LEARNED, SignalLearner, SignalRule
+from edge_asd.signal_measure import RAIL, numbers
+from edge_asd.signal_rule import HUM_DB, NOTHING_LEARNED, SignalLearner, SignalRule
 
 __all__ = [
     "BlockHealth",
@@ -35,10 +35,8 @@ __all__ = [
 HISTORY_S = 60.0
 """Windows may be asked for that began so long before the newest block."""
 _MAX_STRETCHES = 1024
-_RAIL = 0.25
 _RAIL_HOLD_S = 0.5
 """A machine may drive a converter into its end for so long: a slow, huge rumble."""
-_HUM_DB = 10.0
 _ORDER = {flaw: place for place, flaw in enumerate(Flaw)}
 
 
@@ -127,7 +125,9 @@ class SignalWatch:
         return BlockHealth(
             flaw=None if found is None else found.flaw,
             reason="" if found is None else found.text(),
-            level_dbfs=level_dbfs(mono if possible else numbers(mono)),
+            level_dbfs=level_dbfs(mono if possible else numbers(mono))
+            if len(mono)
+            else SILENCE_DBFS,
             clipped_ratio=0.0 if heard is None else heard.clipped,
             dc=0.0 if heard is None else heard.dc,
             loud=self._is_loud(begin_s, end_s),
@@ -155,7 +155,7 @@ class SignalWatch:
             self._flawed(Flaw.NOT_FINITE, begin, end, float(end - begin))
         for run in piece.runs:
             hold_s = self.rule.hold_s
-            if abs(run.value) >= _RAIL:
+            if abs(run.value) >= RAIL:
                 hold_s = max(hold_s, _RAIL_HOLD_S)
             if run.end - run.begin >= hold_s * self.rate:
                 flaw = Flaw.DIGITAL_ZERO if run.value == 0.0 else Flaw.STUCK
@@ -172,7 +172,7 @@ class SignalWatch:
         self._deaf = depth_db is not None
         if depth_db is not None:
             # The mean of half a second is so low only if all of it is.
-            if heard.hum_db >= _HUM_DB:
+            if heard.hum_db >= HUM_DB:
                 self._flawed(Flaw.HUM, heard.begin, heard.end, heard.level_dbfs)
             else:
                 self._flawed(Flaw.NOISE_FLOOR, heard.begin, heard.end, depth_db)

@@ -22,9 +22,10 @@ SHORTEST_RUN_S = 0.02
 holds one value for a few milliseconds; a driver that fills lost audio with zeros, for longer."""
 FULL_SCALE = 0.999
 """From here on a sample is at the end of what its format can hold."""
+RAIL = 0.25
+"""A run at such a value may be a loud signal at the end of what something can hold."""
 _HUM_UP_TO_HZ = 2828.0
 _PASSED = 0.9  # of the Nyquist frequency: above, filters of converters and resamplers fall off
-_FLAT_FROM = 0.25  # softer sound of few bits has flat tops without being clipped
 _FLAT_HITS = 8
 _FLAT_RUN = 4
 _ABSURD = 100.0  # of full scale: bytes of another format read as numbers
@@ -164,7 +165,7 @@ def _clipped(mono: FloatArray) -> float:
     peak = max(high, -low)
     if peak >= FULL_SCALE:
         return float(np.count_nonzero(np.abs(mono) >= FULL_SCALE)) / len(mono)
-    if peak < _FLAT_FROM:
+    if peak < RAIL:  # softer sound of few bits has flat tops without being clipped
         return 0.0
     # Cut off below full scale (before the converter, or by a limiter): flat tops of one height.
     return float(_flat(mono, high) + _flat(mono, low)) / len(mono)
@@ -172,7 +173,7 @@ def _clipped(mono: FloatArray) -> float:
 
 def _flat(mono: FloatArray, extreme: float) -> int:
     """Samples in runs at this extreme."""
-    if abs(extreme) < _FLAT_FROM:
+    if abs(extreme) < RAIL:
         return 0
     hits = np.flatnonzero(mono == np.float32(extreme))
     if len(hits) < _FLAT_HITS:

@@ -35,15 +35,19 @@ PAUSE_DROP_DB = 12.0
 """Enrolment whose quietest half second lies so far below its mean has heard the room."""
 BELOW_PAUSE_DB = 15.0
 """So far below the quietest sound, where that is the room, nothing of a room is left."""
-BELOW_MACHINE_DB = 32.0
-"""The same where enrolment heard the machine only: rooms lie up to 30 dB below machines."""
+BELOW_MACHINE_DB = 28.0
+"""The same where enrolment heard the machine only. Stops of simulated machines 25 dB above their
+room reach 23 dB."""
 FLAT_BELOW_PAUSE_DB = 8.0
 """The two for a spectrum as flat as a converter's noise and no room's."""
 FLAT_BELOW_MACHINE_DB = 18.0
 CONVERTER_DBFS = -90.0
 """Flat noise below this is that of a 16-bit converter (dither alone is -96 dBFS)."""
 _CONVERTER_BELOW_DB = 6.0
-_LEAVES_AT = 0.5  # of the depth at which it was taken for deaf; strokes come through a cushion
+HUM_DB = 10.0
+"""So far above the rest, mains lines are what is heard."""
+_NOTHING_BUT_HUM_DB = 20.0
+_LEAVES_AT = 0.7  # of the depth at which it was taken for deaf; strokes come through a cushion
 _WHITE_DB = 10.0 * math.log10(2.0)  # an octave of white noise over the one below
 _TILT_SLACK_DB = 1.2
 _RIPPLE_DB = 2.5
@@ -85,7 +89,7 @@ class SignalRule:
     def from_idle_rule(cls, idle: IdleRule) -> SignalRule:
         """For a profile from before microphones were learned: levels alone, and cautious."""
         return cls(
-            paused=idle.quiet_shape_db is not None,
+            paused=False,
             floor_dbfs=idle.silent_below_dbfs + SILENT_DROP_DB,
             clipped_ratio=1.0,
             dc_low=-2.0 * DC_SLACK,
@@ -110,7 +114,9 @@ class SignalRule:
         if self.paused:
             enough = FLAT_BELOW_PAUSE_DB if flat else BELOW_PAUSE_DB
         else:
-            enough = FLAT_BELOW_MACHINE_DB if flat else BELOW_MACHINE_DB
+            # Lines of hum leak into the octaves beside them: the rest is hardly ever flat.
+            bare = flat or heard.hum_db >= _NOTHING_BUT_HUM_DB
+            enough = FLAT_BELOW_MACHINE_DB if bare else BELOW_MACHINE_DB
         depth = self._depth_db(heard)
         return depth if depth >= enough * (_LEAVES_AT if already else 1.0) else None
 
@@ -199,18 +205,21 @@ class SignalLearner:
         The third longest that occurred, and half as much again: a gate mutes again and again. One
         dropout of enrolment does not become normal by having been there.
         """
-        if len(self._longest) < _RECURRING:
+        begin, end = self._run
+        longest = sorted([*self._longest, end - begin])
+        if len(longest) < _RECURRING:
             return SHORTEST_RUN_S
-        return min(MAX_HOLD_S, max(SHORTEST_RUN_S, _HOLD_MARGIN * self._longest[0] / self.rate))
+        recurring_s = longest[-_RECURRING] / self.rate
+        return min(MAX_HOLD_S, max(SHORTEST_RUN_S, _HOLD_MARGIN * recurring_s))
 
     def rule(self, idle: IdleRule) -> SignalRule:
         """Return what was learned; from the idle rule alone where nothing could be measured."""
         if self._octaves_db is None:
             return SignalRule.from_idle_rule(idle)
         mean_dbfs = decibels(self._power / self._count)
-        pauses = mean_dbfs - self._floor_dbfs >= PAUSE_DROP_DB
         return SignalRule(
-            paused=pauses or idle.quiet_shape_db is not None,
+            # Not the idle rule's word: 6 dB are enough for that, and may be two loads.
+            paused=mean_dbfs - self._floor_dbfs >= PAUSE_DROP_DB,
             floor_dbfs=round(self._floor_dbfs, 2),
             octaves_dbfs=tuple(round(db, 2) for db in self._octaves_db.tolist()),
             loudest_dbfs=round(self._loudest_dbfs, 2),

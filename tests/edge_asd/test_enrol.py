@@ -184,3 +184,75 @@ def test_ten_minutes_give_blocks_to_calibrate_with(tiny_networks):
     assert profile.blocks.block_s == pytest.approx(30.0, abs=HOP / RATE)
     assert len(profile.blocks.maxima) >= 5
     assert profile.calibration.threshold >= profile.blocks.maxima.max()
+
+
+# The microphone
+
+
+def gated(seconds, seed=1):
+    """A microphone whose gate mutes for a second and a half, again and again."""
+    muted = (np.arange(round(seconds * RATE)) / RATE) % 4.0 > 2.5
+    return np.where(muted, np.float32(0.0), machine("pump", seconds, seed=seed))
+
+
+def test_what_the_microphone_sounds_like_is_learned(tiny_networks, pump_profile):
+    signal = pump_profile.signal
+    assert not signal.paused
+    assert signal.loudest_dbfs > level_dbfs(machine("pump", 90.0)) > signal.floor_dbfs
+    assert signal.hold_s == 0.02
+    assert pump_profile.microphone == ""
+    other = enrolled(tiny_networks, machine("pump", 90.0), microphone="usb-1-1.2")
+    assert other.microphone == "usb-1-1.2"
+    assert other.signal == signal
+
+
+def test_no_window_with_a_dropout_is_learned(tiny_networks):
+    heard = machine("pump", 90.0).copy()
+    clean = enrolled(tiny_networks, heard)
+    heard[45 * RATE : 45 * RATE + 960] = 0.0  # 60 ms
+    profile = enrolled(tiny_networks, heard)
+    windows = 4 + 1  # that touch it: a window is four hops
+    lost = len(clean.held_out.scores) - len(profile.held_out.scores)
+    assert windows - 1 <= lost <= windows
+    assert profile.calibration.threshold == pytest.approx(clean.calibration.threshold, rel=0.2)
+
+
+def test_what_is_no_number_does_not_spoil_enrolment(tiny_networks):
+    heard = machine("pump", 90.0).copy()
+    heard[45 * RATE] = np.nan
+    heard[50 * RATE] = np.inf
+    profile = enrolled(tiny_networks, heard)
+    assert np.isfinite(profile.held_out.scores).all()
+    clean = enrolled(tiny_networks, machine("pump", 90.0))
+    assert 0 < len(clean.held_out.scores) - len(profile.held_out.scores) <= 10
+
+
+def test_a_gate_that_mutes_between_strokes_is_how_the_machine_is_heard(tiny_networks):
+    profile = enrolled(tiny_networks, gated(90.0))
+    assert profile.enrolled_s > 85.0
+    assert profile.signal.hold_s == pytest.approx(1.5 * 1.5, rel=0.01)
+    assert profile.idle_rule.longest_pause_slots >= 1
+
+
+def test_the_signal_is_learned_at_the_rate_of_the_source(tiny_networks):
+    import soxr
+
+    class Fast(Recording):
+        sample_rate = 48_000
+
+        def blocks(self):
+            for block in super().blocks():
+                up = soxr.resample(block.samples, RATE, 48_000).astype(np.float32)
+                yield type(block)(up, block.start * 3, block.captured_at)
+
+    samples = machine("pump", 90.0)
+    profile = enrol(
+        tiny_networks,
+        lambda: Fast((0, samples)),
+        request(),
+        WALL_S,
+        lambda _done, _what: None,
+    )
+    slow = enrolled(tiny_networks, samples)
+    assert len(profile.signal.octaves_dbfs) == len(slow.signal.octaves_dbfs) + 1
+    np.testing.assert_allclose(profile.signal.octaves_dbfs[:7], slow.signal.octaves_dbfs, atol=1.5)

@@ -214,3 +214,56 @@ def test_in_a_noisy_hall_a_stop_never_heard_before_is_idle_and_a_softer_machine_
     assert rule.quiet_shape_db is None
     assert states(rule, sound)[-20:] == [Operating.IDLE] * 20
     assert set(states(rule, running * np.float32(0.25))) == {Operating.RUNNING}
+
+
+# A microphone that was not to be trusted
+
+
+def test_a_slot_with_what_is_no_number_is_dead():
+    samples = np.zeros(SLOT, np.float32)
+    samples[7] = np.nan
+    slot = measure_slot(samples)
+    assert slot.dead
+    assert np.isfinite(slot.shape_db).all()
+
+
+@pytest.mark.parametrize("before", [Operating.RUNNING, Operating.IDLE, Operating.SETTLING])
+def test_a_dropout_neither_stops_nor_starts_a_machine(before):
+    loud, quiet, rule = quiet_and_running()
+    tracker = OperatingTracker(rule, SLOT, settle_samples=4 * SLOT)
+    slots = {
+        Operating.RUNNING: [loud] * 8,
+        Operating.IDLE: [loud] + [quiet] * 7,
+        Operating.SETTLING: [loud] + [quiet] * 6 + [loud],
+    }[before]
+    assert run(tracker, slots)[-1] is before
+    again = quiet if before is Operating.IDLE else loud
+    assert tracker.update(again, 8 * SLOT, deaf=True) is Operating.DEAD
+    assert not tracker.may_score(8 * SLOT)
+    assert tracker.update(again, 9 * SLOT, deaf=False) is before
+    assert not tracker.may_score(8 * SLOT)
+    assert tracker.may_score(9 * SLOT) == (before is Operating.RUNNING)
+
+
+def test_a_dropout_in_a_pause_between_strokes_does_not_make_the_machine_idle():
+    loud, quiet, rule = quiet_and_running()
+    tracker = OperatingTracker(rule, SLOT, 0)
+    run(tracker, [loud] * 3 + [quiet] * 2)
+    tracker.update(quiet, 5 * SLOT, deaf=True)
+    assert run(tracker, [quiet, loud], first=6) == [Operating.RUNNING] * 2
+
+
+def test_a_machine_is_not_idle_because_its_microphone_is_covered():
+    loud, quiet, rule = quiet_and_running()
+    tracker = OperatingTracker(rule, SLOT, 0)
+    run(tracker, [loud] * 3)
+    found = [tracker.update(quiet, at * SLOT, deaf=True) for at in range(3, 20)]
+    assert set(found) == {Operating.DEAD}
+
+
+def test_a_gate_that_mutes_a_slot_is_a_pause_where_the_caller_says_so():
+    loud, _, rule = quiet_and_running()
+    muted = measure_slot(np.zeros(SLOT, np.float32))
+    tracker = OperatingTracker(rule, SLOT, 0)
+    found = [tracker.update(slot, 0, deaf=False) for slot in [loud, muted, muted, loud]]
+    assert set(found) == {Operating.RUNNING}

@@ -15,6 +15,7 @@ from edge_asd.errors import ProfileError, StorageError
 from edge_asd.profile import Blocks, has_profile, load_profile, profile_dir, save_profile
 from edge_asd.score import SCORERS, named_scorers
 from edge_asd.score.calibrate import MAX_BLOCKS, Persistence
+from edge_asd.signal_rule import SignalRule
 
 
 @pytest.fixture
@@ -62,6 +63,25 @@ def refusal(tmp_path, bundle):
 def test_a_profile_comes_back_exactly(tmp_path, saved, tiny_bundle, pump_profile):
     same(load_profile(tmp_path, "pump-1", tiny_bundle), pump_profile)
     assert sorted(path.suffix for path in saved.iterdir()) == [".json", ".npz"]
+
+
+def test_a_profile_from_before_microphones_were_learned_has_a_cautious_rule(
+    tmp_path, saved, tiny_bundle, pump_profile
+):
+    path = saved / "profile.json"
+    raw = json.loads(path.read_text())
+    del raw["signal"], raw["microphone"]
+    path.write_text(json.dumps(raw))
+    loaded = load_profile(tmp_path, "pump-1", tiny_bundle)
+    assert loaded.signal == SignalRule.from_idle_rule(pump_profile.idle_rule)
+    assert loaded.microphone == ""
+    save_profile(tmp_path, loaded)
+    same(load_profile(tmp_path, "pump-1", tiny_bundle), loaded)
+
+
+def test_the_microphone_it_was_enrolled_with_comes_back(tmp_path, tiny_bundle, pump_profile):
+    save_profile(tmp_path, replace(pump_profile, microphone="usb:046d:0825 #A1B2"))
+    assert load_profile(tmp_path, "pump-1", tiny_bundle).microphone == "usb:046d:0825 #A1B2"
 
 
 def test_a_profile_with_an_idle_spectrum_comes_back_exactly(tmp_path, tiny_bundle, tiny_networks):
@@ -179,6 +199,11 @@ def test_truncated_text_is_refused(tmp_path, saved, tiny_bundle, share):
         ({"persistence__k": 0}, "persistence.k"),
         ({"block_s": 0.0}, "block_s"),
         ({"idle__longest_pause_slots": -1}, "idle.longest_pause_slots"),
+        ({"signal__floor_dbfs": float("nan")}, "signal.floor_dbfs"),
+        ({"signal__hold_s": 0.0}, "signal.hold_s"),
+        ({"signal__clipped_ratio": 1.5}, "signal.clipped_ratio"),
+        ({"signal__octaves_dbfs": [None]}, "signal.octaves_dbfs.0"),
+        ({"microphone": 7}, "microphone"),
         ({"standards": {}}, "not standardised"),
         ({"standards": {"level": {"shift": 0, "scale": 0}}}, "standards.level.scale"),
         ({"references": "../../etc/passwd"}, "references"),
