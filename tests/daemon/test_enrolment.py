@@ -154,6 +154,16 @@ def test_nonsense_over_the_control_socket_is_refused_and_harms_nothing(plant, tm
         assert daemon.process.poll() is None
 
 
+def learned(state):
+    """The profile, apart from what quiet listening may add to a provisional one at any time."""
+    profile = json.loads((state / "profiles" / "pump" / "profile.json").read_text())
+    return {
+        key: value
+        for key, value in profile.items()
+        if key not in ("calibration", "references_sha256")
+    }
+
+
 def test_a_failed_enrolment_leaves_the_old_profile_at_work(plant, tmp_path):
     state = plant.state(tmp_path)
     silent = tmp_path / "short.wav"
@@ -164,12 +174,12 @@ def test_a_failed_enrolment_leaves_the_old_profile_at_work(plant, tmp_path):
     config = plant.config(tmp_path, f"{PUMP}&speed=10")
     with DaemonProcess(state, "--config", config) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
-        before = (state / "profiles" / "pump" / "profile.json").read_bytes()
+        before = learned(state)
         failed = cli(*("enrol", "--monitor", "pump", "--from", silent), "--state-dir", state)
         assert_refused(failed, 65, "pump", "at least 60 s of running")
         assert daemon.checks()["enrolment/pump"]["status"] == "critical"
         daemon.until(lambda: daemon.state_of("pump") == "normal")
-        assert (state / "profiles" / "pump" / "profile.json").read_bytes() == before
+        assert learned(state) == before
         again = cli(*("enrol", "--monitor", "pump", "--from", plant.normal), "--state-dir", state)
         assert again.returncode == 0, again.stderr
         assert "enrolment/pump" not in daemon.checks()

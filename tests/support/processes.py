@@ -259,11 +259,12 @@ class Machine:
         """A state directory of one's own in which monitor ``pump`` is enrolled."""
         return Path(shutil.copytree(self.enrolled, tmp_path / name))
 
-    def player(self, tmp_path, **sounds):
+    def player(self, tmp_path, *, speed=10.0, **sounds):
         """A machine that is normal until it is told to be ``faulty``, or one of ``sounds``."""
         normal, _ = soundfile.read(self.normal, dtype="float32")
         faulty, _ = soundfile.read(self.faulty, dtype="float32", start=12 * RATE)
-        return Player(tmp_path / "player", normal=normal, faulty=faulty, **sounds)
+        sounds = {"normal": normal, "faulty": faulty} | sounds
+        return Player(tmp_path / "player", speed=speed, **sounds)
 
     def config(self, tmp_path, source, *, name="config.yaml", monitor=None, **fields):
         """An operator's file with one quick monitor called ``pump``."""
