@@ -66,6 +66,7 @@ def round_numbers(low: float, high: float, at_most: int) -> list[float]:
     return [round(n * step, 9) for n in range(first, last + 1)]
 
 
+_EDGE = 1e-6  # of a frame: what rounding may add to an edge between two
 _OCTAVES_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000)
 
 
@@ -127,7 +128,10 @@ def raster(
     begin = (columns[:-1] - wider - spectrogram.first_s) / spectrogram.hop_s + 0.5
     end = (columns[1:] + wider - spectrogram.first_s) / spectrogram.hop_s + 0.5
     picture = _means(
-        by_row, np.floor(begin).astype(np.intp), np.ceil(end).astype(np.intp), axis=0
+        by_row,
+        np.floor(begin + _EDGE).astype(np.intp),
+        np.ceil(end - _EDGE).astype(np.intp),
+        axis=0,
     )  # (T, height) -> (width, height)
     return picture.T
 

@@ -95,7 +95,7 @@ def test_a_click_lies_at_the_column_of_its_time():
     assert 400 * (3 - 0.07) / 4 - 1 <= lit.min() <= lit.max() <= 400 * (3 + 0.07) / 4 + 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     frames=st.integers(1, 60),
     width=st.integers(1, 60),
@@ -114,7 +114,7 @@ def test_a_pixel_is_the_mean_of_the_frames_it_covers(frames, width, height, blan
     for column in range(width):
         begin, end = column * frames / width, (column + 1) * frames / width
         wider = max(0.0, least_frames - (end - begin)) / 2
-        first, last = np.floor(begin - wider + 1e-9), np.ceil(end + wider - 1e-9)
+        first, last = np.floor(begin - wider + 1e-6), np.ceil(end + wider - 1e-6)
         covered = db[int(max(0, first)) : int(min(frames, max(last, first + 1)))]
         known = covered[~np.isnan(covered[:, 0])]
         if not len(known):
