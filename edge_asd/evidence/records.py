@@ -13,6 +13,9 @@ from pathlib import Path
 
 from edge_asd.records import Severity
 
+CLIP, SPECTROGRAM, DETAILS = "clip.flac", "spectrogram.png", "details.json"
+"""What the files of an alert are called; the last two may be missing."""
+
 _EVENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MONITOR = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
