@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 
 from edge_asd.evidence.desk import EvidenceDesk
 from edge_asd.health import Health, HealthBoard
@@ -86,7 +87,7 @@ class Books:
 
     def _show_failures(self) -> None:
         failures = {
-            "ledger": self.ledger.failure,
+            "ledger": self.ledger.failure or _aside(self.ledger.moved_aside),
             "history": self.history.failure,
             "evidence": self.evidence.failure,
         }
@@ -104,3 +105,7 @@ class Books:
         usage = self.evidence.usage()
         if usage is not None:
             self._metrics.hearing.set_evidence_usage(usage.used_bytes, usage.quota_bytes)
+
+
+def _aside(path: Path | None) -> str:
+    return "" if path is None else f"a damaged file was moved to {path}; look into it, then restart"

@@ -105,11 +105,12 @@ class Worker:
 
     @property
     def finished(self) -> bool:
-        """Every source is spent, every profile learned, every event on disk."""
+        """Every source is spent, every profile learned, every event and its evidence on disk."""
         return (
             all(feed.done for feed in self.feeds)
             and self._enrolments.idle
             and not self._report.log.waiting
+            and self._report.books.evidence.idle
         )
 
     @property

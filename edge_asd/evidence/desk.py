@@ -6,6 +6,7 @@ worker.
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ from edge_asd.steady import SteadyClock
 _MEGA = 1e6
 _KILO = 1e3
 _DAY_S = 86400.0
-_CLOSE_S = 1.0
+_CLOSE_S = 2.5
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,11 @@ class EvidenceDesk:
             yield self._settled.get_nowait()
 
     @property
+    def idle(self) -> bool:
+        """Nothing waits, is in work, or was not yet asked for with `settled`."""
+        return self._keeper.idle and self._settled.empty()
+
+    @property
     def failure(self) -> str:
         """Why the last clip was not kept; empty when all is well."""
         return self._keeper.failure
@@ -137,9 +145,13 @@ class EvidenceDesk:
             sha256=clip.sha256,
             bytes=clip.bytes,
         )
-        picture = None
-        if self._config.publish_picture and SPECTROGRAM in kept.files:
-            size = kept.files[SPECTROGRAM].bytes
-            if size <= self._config.picture_max_kb * _KILO:
-                picture = kept.path(SPECTROGRAM).read_bytes()
+        picture = outcome.picture if self._config.publish_picture else None
+        if picture is not None and len(picture) > self._config.picture_max_kb * _KILO:
+            logger.warning(
+                "monitor=%s event=%s picture not sent: %d bytes are more than picture_max_kb",
+                outcome.monitor,
+                outcome.event_id,
+                len(picture),
+            )
+            picture = None
         return Settled(outcome.monitor, outcome.event_id, reference, picture)

@@ -19,7 +19,7 @@ from edge_asd.features import (
     mel_filterbank,
     stft_magnitude,
 )
-from edge_asd.features.mel import LOG_FLOOR
+from edge_asd.features.mel import LOG_FLOOR, hz_to_mel, mel_to_hz
 from edge_asd.manifest import Manifest
 from edge_asd.records import Block, FloatArray
 
@@ -113,12 +113,10 @@ class FrontEnd:
         """The inverse of ``place``."""
         low, high = (self._warp(np.asarray(f, float)) for f in (self.low_hz, self.high_hz))
         at = low + np.asarray(place) * (high - low)
-        # The features' mel scale (HTK).
-        hz = at if self._filters is None else 700.0 * (10.0 ** (at / 2595.0) - 1.0)
-        return np.asarray(hz)
+        return np.asarray(at if self._filters is None else mel_to_hz(at))
 
     def _warp(self, hz: Reals) -> Reals:
-        return hz if self._filters is None else np.asarray(2595.0 * np.log10(1.0 + hz / 700.0))
+        return hz if self._filters is None else np.asarray(hz_to_mel(hz))
 
     def frames(self, samples: FloatArray) -> FloatArray:
         """Levels of contiguous samples (n,), (T, M) in dB; T is 0 where they are too few."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_asd.records import FloatArray
 
@@ -12,11 +13,13 @@ LOG_FLOOR = 1e-10
 """Added to the mel power before the logarithm, so that digital silence stays finite."""
 
 
-def _hz_to_mel(hz: FloatArray) -> FloatArray:
+def hz_to_mel(hz: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Frequency in hertz to mel (HTK)."""
     return np.asarray(2595.0 * np.log10(1.0 + hz / 700.0))
 
 
-def _mel_to_hz(mel: FloatArray) -> FloatArray:
+def mel_to_hz(mel: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The inverse of `hz_to_mel`."""
     return np.asarray(700.0 * (10.0 ** (mel / 2595.0) - 1.0))
 
 
@@ -31,8 +34,8 @@ def mel_filterbank(
         the expected value of white noise equal over the filters (Slaney's normalisation).
     """
     bins = np.linspace(0.0, sample_rate / 2, n_fft // 2 + 1)
-    low, high = _hz_to_mel(np.asarray(f_min)), _hz_to_mel(np.asarray(min(f_max, sample_rate / 2)))
-    edges = _mel_to_hz(np.linspace(low, high, n_mels + 2))
+    low, high = hz_to_mel(np.asarray(f_min)), hz_to_mel(np.asarray(min(f_max, sample_rate / 2)))
+    edges = mel_to_hz(np.linspace(low, high, n_mels + 2))
     rising = (bins[:, None] - edges[None, :-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[None, 2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
     filters = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (edges[2:] - edges[:-2]))
