@@ -90,14 +90,19 @@ class VirtualMicrophone:
         return self.signal[np.arange(begin, begin + n) % len(self.signal)]
 
     def locate(self, samples):
-        """Where in the signal these samples (n,) of channel 0, float32 in ±1, were played."""
-        wanted = np.round(np.asarray(samples[:4], np.float64) * 32768.0)
+        """Where in the signal these samples (n,) of channel 0, float32 in ±1, were played.
+
+        A few in a row that are found tell; silence and torn places before them are no hindrance.
+        """
+        samples = np.round(np.asarray(samples, np.float64) * 32768.0)
         first = self.signal[:, 0]
-        hits = np.ones(len(first), bool)
-        for at, value in enumerate(wanted):
-            hits &= np.roll(first, -at) == value
-        found = np.flatnonzero(hits)
-        return int(found[0]) if len(found) == 1 else None
+        for begin in range(0, len(samples) - 3, 61):
+            found = np.flatnonzero(first == samples[begin])
+            for at in (1, 2, 3):
+                found = found[first[(found + at) % len(first)] == samples[begin + at]]
+            if len(found) == 1:
+                return int((found[0] - begin) % len(first))
+        return None
 
     def starve(self):
         """Play nothing more; what was to be heard meanwhile is lost."""
