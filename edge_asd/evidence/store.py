@@ -26,6 +26,7 @@ from edge_asd.evidence.stock import Stock
 FOLDER = "evidence"
 PRUNE_EVERY_S = 600.0
 MEASURE_EVERY_S = 10.0
+CLOSE_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -215,11 +216,16 @@ class EvidenceStore:
         return self.usage()
 
     def close(self) -> None:
-        """Close the index; it opens again where it is needed."""
-        with self._lock:
+        """Close the index; it opens again where it is needed. A disk that hangs keeps nobody."""
+        if not self._lock.acquire(timeout=CLOSE_S):
+            logger.warning("evidence is still in use, its index is left open")
+            return
+        try:
             if self._stock is not None:
                 self._stock.index.close()
                 self._stock = None
+        finally:
+            self._lock.release()
 
     def _write(self, record: EvidenceRecord, contents: Mapping[str, bytes], size: int) -> Kept:
         folder = folders.folder_of(record)

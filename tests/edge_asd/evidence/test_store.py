@@ -24,6 +24,7 @@ from support.evidence import (
 )
 
 from edge_asd.evidence import folders
+from edge_asd.evidence.index import Index, Stage
 from edge_asd.evidence.limits import EvidenceError
 from edge_asd.evidence.records import Cause, Refusal
 
@@ -317,7 +318,25 @@ def test_what_is_last_known_is_told_while_the_disk_hangs(tmp_path):
     writer.start()
     usage = store.usage()  # neither waits for the disk nor for who does
     assert (usage.kept, usage.written) == (2, 2)
+    store.close()  # and a daemon that ends does not wait for ever
+    assert writer.is_alive()
     let_go.set()
     writer.join()
     assert store.usage().kept == 3
     store.close()
+
+
+def test_space_is_reserved_in_the_index_before_a_byte_is_written(store, monkeypatch):
+    real, seen = folders.write_folder, []
+
+    def write_folder(root, folder, contents):
+        assert not list(root.glob("*/*/*"))
+        index = Index(root, read_only=True)
+        seen.extend((entry.stage, entry.folder, entry.kept.bytes) for entry in index.entries())
+        index.close()
+        real(root, folder, contents)
+
+    monkeypatch.setattr(folders, "write_folder", write_folder)
+    store.write(record(), files())
+    assert seen == [(Stage.RESERVED, folders.folder_of(record()), PIECE_BYTES)]
+    assert [entry.stage for entry in store._stock.index.entries()] == [Stage.KEPT]
