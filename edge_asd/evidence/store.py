@@ -120,10 +120,9 @@ class EvidenceStore:
         with self._lock:
             self._refused[refusal] += 1
             self._failure = text
-            stock = self._stock
-        if stock is not None and refusal is not Refusal.TWICE:
-            with suppress(StorageError):  # it counts, even if it cannot be written down
-                stock.index.note(event_id, text)
+        if refusal is not Refusal.TWICE:
+            with suppress(StorageError), self._opened() as stock:
+                stock.index.note(event_id, text)  # it counts, even if it cannot be written down
 
     def find(self, event_id: str) -> Kept | None:
         """Evidence of one alert.

@@ -232,7 +232,6 @@ def test_look_prunes_now_and_then(tmp_path):
 
 
 def test_evidence_that_never_came_to_be_is_counted_and_remembered(store):
-    store.open()
     store.refuse(event_id(7), Refusal.LOST, "too many alerts at once")
     assert store.measure().refused == {Refusal.LOST: 1}
     assert store._stock.index.absence(event_id(7)).text == "too many alerts at once"

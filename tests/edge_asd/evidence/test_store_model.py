@@ -62,9 +62,10 @@ class StoreMachine(RuleBasedStateMachine):
         before = set(kept_numbers(self.store))
         try:
             assert whole(self.store.write(alert, files(self.number, size)))
-            return
         except EvidenceError as error:
             refusal = error.refusal
+        else:
+            return
         assert refusal in {Refusal.QUOTA, Refusal.FREE_SPACE}
         assert set(kept_numbers(self.store)) == before, "refused, and yet something went"
 
