@@ -102,6 +102,7 @@ class Enrolments:
         post: Has a task carried out by the worker.
         spent: Whether a monitor's source has ended.
         microphone: Identity of what a monitor hears with.
+        accept: Lets a monitor hear with another microphone, where its own is missing.
     """
 
     def __init__(
@@ -113,12 +114,13 @@ class Enrolments:
         post: Callable[[Task], None],
         spent: Callable[[Monitor], bool],
         microphone: Callable[[Monitor], str],
+        accept: Callable[[Monitor], object],
     ) -> None:
         self.failure: EdgeAsdError | None = None
         """Why the latest baselining failed that a monitor had begun by itself."""
         self._bundle, self._state_dir = bundle, state_dir
         self._spawn, self._post, self._spent = spawn, post, spent
-        self._microphone = microphone
+        self._microphone, self._accept = microphone, accept
         self._under_way: dict[str, _Enrolment] = {}
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -231,9 +233,14 @@ class Enrolments:
             raise BusyError(f"{monitor.name}: an enrolment is under way; wait for its end")
         if not command.files and self._spent(monitor):
             raise UsageError(f"{monitor.name}: its source has ended; use --from PATH…")
+        if not command.files:
+            self._accept(monitor)
         if not command.files and rate is None:
             reason = monitor.standing.reason
-            raise UsageError(f"{monitor.name}: its source delivers no audio yet: {reason}")
+            raise UsageError(
+                f"{monitor.name}: its source delivers no audio yet: {reason}; whatever microphone "
+                "is there from now on is taken: enrol again once it is heard"
+            )
         enrolment = _Enrolment(monitor, result, progress, asked=True)
         if rate is not None and not command.files:
             monitor.start_recording(rate, command.seconds or monitor.config.enrol_s)

@@ -95,7 +95,8 @@ class Worker:
             spawn=spawn,
             post=self._tasks.put,
             spent=lambda monitor: self._feed_of(monitor.name).done,
-            microphone=lambda monitor: self._feed_of(monitor.name).capture.status().identity,
+            microphone=lambda monitor: self._capture_of(monitor).status().identity,
+            accept=lambda monitor: self._capture_of(monitor).accept_another_microphone(),
         )
 
     @property
@@ -279,6 +280,9 @@ class Worker:
             self._enrolments.command(wanted, monitor, rate, progress=progress, result=result)
         else:
             raise UsageError(f"unknown command {command!r}; this daemon knows: status, enrol")
+
+    def _capture_of(self, monitor: Monitor) -> CaptureThread:
+        return self._feed_of(monitor.name).capture
 
     def _monitor_of(self, name: str) -> Monitor:
         return next(m for m in self._feed_of(name).monitors if m.name == name)

@@ -62,7 +62,8 @@ def capture(
 ) -> CaptureThread:
     """A thread, not yet started, that reads a source into a queue.
 
-    A microphone is the one that was opened first, for ever: another one in its place is refused.
+    A microphone is the one that was opened first, for ever: another one in its place is refused
+    until `CaptureThread.accept_another_microphone`.
 
     Args:
         name: Of the source, for the thread and the log.
@@ -90,6 +91,10 @@ def capture(
             identity = identity or source.identity
         return source
 
+    def forget() -> None:
+        nonlocal identity
+        identity = ""
+
     return CaptureThread(
         name,
         open_again,
@@ -97,4 +102,5 @@ def capture(
         finite=parsed.finite or once,
         backoff=Backoff(limit_s=RETRY_S),
         surroundings=read_cards if isinstance(parsed, AlsaUri) else lambda: None,
+        forget=forget,
     )

@@ -48,6 +48,7 @@ class CaptureThread:
         backoff: Delays between attempts.
         surroundings: What the next attempt depends on, such as the list of sound cards: a change
             of it ends a delay.
+        forget: Lets the next attempt open another microphone than the one before.
         rng: Jitter.
         clock: Monotonic seconds.
         sleep: Waits that long; for tests. The default also ends with `close`.
@@ -63,6 +64,7 @@ class CaptureThread:
         queue_s: float = QUEUE_S,
         backoff: Backoff | None = None,
         surroundings: Callable[[], object] = lambda: None,
+        forget: Callable[[], object] = lambda: None,
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
@@ -73,6 +75,7 @@ class CaptureThread:
         self._finite = finite
         self._backoff = backoff or Backoff()
         self._surroundings = surroundings
+        self._forget = forget
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
         self._clock = clock
         self._stop = threading.Event()
@@ -124,6 +127,11 @@ class CaptureThread:
     def status(self) -> CaptureStatus:
         """How the source is doing right now."""
         return self._tally.status
+
+    def accept_another_microphone(self) -> None:
+        """Take whichever is there now, for good, if the one it knows is not being heard."""
+        if not self.status().up:
+            self._forget()
 
     def get(self, timeout_s: float) -> Block | None:
         """Take the oldest block; None if none came in time or none will ever come."""

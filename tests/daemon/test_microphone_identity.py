@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from support.pulse import SoundServer, VirtualMicrophone
 
-from edge_asd.capture import Microphone, parse_source
+from edge_asd.capture import Microphone, capture, parse_source
 from edge_asd.errors import CaptureError, StallError
 from edge_asd.steady import SteadyClock
 
@@ -138,6 +138,25 @@ def test_a_moved_stream_is_refused_when_it_is_opened_again_and_taken_back_when_i
         subprocess.run(["pactl", "set-default-source", "mic0"], check=True, timeout=20)
         with opened("alsa:pulse", expected_identity=expected) as microphone:
             assert microphone.identity == expected
+
+
+def test_another_microphone_is_heard_only_after_an_operator_accepted_it():
+    mics = (VirtualMicrophone("mic0"), VirtualMicrophone("mic1"))
+    with SoundServer(*mics), capture("swapped", "alsa:mic1", expected_identity="mic0") as thread:
+        until(lambda: "another microphone" in thread.status().reason)
+        assert not thread.status().frames
+        thread.accept_another_microphone()
+        until(lambda: thread.status().up)
+        assert thread.status().identity == "mic1"
+        thread.accept_another_microphone()  # what is heard stays the one to be heard
+        assert thread.status().up
+
+
+def until(condition, patience_s=60.0):
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_what_a_loudspeaker_plays_is_not_taken_for_a_microphone_unless_it_is_meant():
