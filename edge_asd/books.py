@@ -103,8 +103,7 @@ class Books:
             totals = self.ledger.totals(monitor, self.ledger.started_s, now_s)
             self._metrics.hearing.set_ledger(monitor, totals)
         usage = self.evidence.usage()
-        if usage is not None:
-            self._metrics.hearing.set_evidence_usage(usage.used_bytes, usage.quota_bytes)
+        self._metrics.hearing.set_evidence_usage(usage.used_bytes, usage.quota_bytes)
 
 
 def _aside(path: Path | None) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_asd.config import EvidenceConfig
-from edge_asd.errors import StorageError
 from edge_asd.evidence.compose import CLIP, DETAILS, SPECTROGRAM, Composer, Request
 from edge_asd.evidence.keeper import Keeper, Outcome
 from edge_asd.evidence.records import Usage
@@ -109,14 +108,11 @@ class EvidenceDesk:
     @property
     def failure(self) -> str:
         """Why the last clip was not kept; empty when all is well."""
-        return self._keeper.failure
+        return self._keeper.failure or self._store.usage().failure
 
-    def usage(self) -> Usage | None:
-        """How much there is; None where the disk cannot be asked."""
-        try:
-            return self._store.usage()
-        except StorageError:
-            return None
+    def usage(self) -> Usage:
+        """How much there is, as last measured."""
+        return self._store.usage()
 
     def close(self) -> None:
         """Keep what waits, as far as there is time."""

@@ -41,6 +41,9 @@ class Store(Protocol):
     def refuse(self, event_id: str, refusal: Refusal, text: str) -> None:
         """Remember that an alert has no evidence, and why."""
 
+    def look(self) -> None:
+        """Delete what is due, and measure; never raises."""
+
 
 class Maker(Protocol):
     """Who makes the files."""
@@ -182,6 +185,7 @@ class Keeper:
             except queue.Empty:
                 if self._closing.is_set():
                     return
+                self._store.look()
                 continue
             self._busy_since = self._clock()
             self._keep(request)

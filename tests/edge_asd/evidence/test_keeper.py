@@ -57,6 +57,8 @@ class Making:
 class Shelf:
     """Keeps ids; refuses those told as a full disk does."""
 
+    looks = 0
+
     def __init__(self, full_for=()):
         self.ids, self.notes, self.full_for = [], [], set(full_for)
 
@@ -66,6 +68,9 @@ class Shelf:
             raise StorageError("evidence: no space left on device")
         self.ids.append(number)
         return Kept(record, Path("2026-09/x"), {}, sum(map(len, files.values())))
+
+    def look(self):
+        self.looks += 1
 
     def refuse(self, event_id, refusal, text):
         self.notes.append((int(event_id[-12:]), refusal, text))
@@ -221,3 +226,8 @@ def test_alerts_without_a_clip_are_noted_too(keep):
     keeper.miss(request(7).clip.event.id)
     eventually(lambda: shelf.notes, timeout_s=GENEROUS_S, what="the note")
     assert keeper.refused == 1
+
+
+def test_the_store_is_looked_after_while_nothing_is_to_be_kept(keep):
+    _, _, shelf, _ = keep()
+    eventually(lambda: shelf.looks >= 2, GENEROUS_S)
