@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_asd.alerting import thresholds_of
+from edge_asd.alerting import rules_of, thresholds_of
+from edge_asd.config import AlertConfig
 from edge_asd.decide import Rules, Thresholds
+from edge_asd.history_view import Piece
 from edge_asd.manifest import Manifest
 from edge_asd.profile import Profile
 from edge_asd.replaying import WouldBeAlert
 from edge_asd.score.calibrate import HYSTERESIS
-from edge_asd.stretches import Stretch
+from edge_asd.stretches import Grid, Stretch, stretches_of
 
 LOWEST_RATE, HIGHEST_RATE = 1e-6, 10_000.0
 """False alarms a week between which a rate is sought; the operator's file takes no higher one."""
 _HALVINGS = 60
+_SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,48 +38,126 @@ class Setting:
     in_force: bool = False
 
 
-def setting_of_rate(profile: Profile, rules: Rules, rate: float, manifest: Manifest) -> Setting:
-    """Thresholds for so many false alarms a week."""
-    tuned = profile.retuned(rules.persistence, rate, manifest)
-    return Setting(thresholds_of(tuned), rate, tuned.calibration.provisional)
+class Tuning:
+    """A monitor's profile and rules, and the thresholds that other rates would give.
+
+    Args:
+        profile: As it was saved.
+        alert: The operator's section.
+        manifest: Of the profile's bundle.
+
+    Raises:
+        ConfigError: As ``alerting.rules_of``.
+    """
+
+    def __init__(self, profile: Profile, alert: AlertConfig, manifest: Manifest) -> None:
+        self.rules: Rules = rules_of(alert, manifest)
+        self.grid = Grid(manifest.sample_rate, manifest.hop_samples)
+        self._manifest = manifest
+        self._saved = profile
+        self.profile = self._tuned(alert.false_alarms_per_week)
+        """As a daemon with this section uses it."""
+
+    @property
+    def in_force(self) -> Setting:
+        """What decides now."""
+        calibration = self.profile.calibration
+        thresholds = thresholds_of(self.profile)
+        return Setting(
+            thresholds, calibration.asked_per_week, calibration.provisional, in_force=True
+        )
+
+    @property
+    def lowest_threshold(self) -> float:
+        """The threshold at the highest rate: it never is below what normal sound reached."""
+        return self._threshold(HIGHEST_RATE)
+
+    def of_rate(self, rate_per_week: float) -> Setting:
+        """Thresholds for so many false alarms a week."""
+        tuned = self._tuned(rate_per_week)
+        setting = Setting(thresholds_of(tuned), rate_per_week, tuned.calibration.provisional)
+        return replace(setting, in_force=rate_per_week == self.in_force.rate_per_week)
+
+    def of_threshold(self, threshold: float) -> Setting:
+        """A threshold, its alarm as far above as it is now, and the rate that would give it."""
+        calibration = self.profile.calibration
+        alarm = threshold + (calibration.alarm_threshold - calibration.threshold)
+        clear_below = threshold - HYSTERESIS * max(0.0, threshold - calibration.usual)
+        rate = self._rate_that_gives(threshold)
+        provisional = None if rate is None else calibration.supported_per_week > rate
+        return Setting(Thresholds(threshold, alarm, clear_below), rate, provisional)
+
+    def _tuned(self, rate_per_week: float) -> Profile:
+        saved = self._saved
+        if (
+            self.rules.persistence == saved.persistence
+            and rate_per_week == saved.calibration.asked_per_week
+        ):
+            return saved
+        return saved.retuned(self.rules.persistence, rate_per_week, self._manifest)
+
+    def _threshold(self, rate_per_week: float) -> float:
+        return self._tuned(rate_per_week).calibration.threshold
+
+    def _rate_that_gives(self, threshold: float) -> float | None:
+        """The rate whose threshold is this one, to three digits; None where there is none."""
+        if not self.lowest_threshold <= threshold <= self._threshold(LOWEST_RATE):
+            return None
+        if self._threshold(LOWEST_RATE) - self.lowest_threshold < _SAME:
+            return None  # too little was heard for the rate to count
+        low, high = np.log(LOWEST_RATE), np.log(HIGHEST_RATE)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2.0
+            if self._threshold(float(np.exp(middle))) > threshold:
+                low = middle
+            else:
+                high = middle
+        return float(f"{np.exp(high):.3g}")
 
 
-def setting_of_threshold(
-    profile: Profile, rules: Rules, threshold: float, manifest: Manifest
-) -> Setting:
-    """A threshold, with the alarm as far above as it is now, and the rate that would give it."""
-    now = profile.retuned(rules.persistence, profile.calibration.asked_per_week, manifest)
-    calibration = now.calibration
-    clear_below = threshold - HYSTERESIS * max(0.0, threshold - calibration.usual)
-    alarm = threshold + (calibration.alarm_threshold - calibration.threshold)
-    rate = _rate_that_gives(profile, rules, threshold, manifest)
-    provisional = None if rate is None else calibration.supported_per_week > rate
-    return Setting(Thresholds(threshold, alarm, clear_below), rate, provisional)
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """What the history holds for a profile."""
+
+    stretches: tuple[Stretch, ...]
+    scores: int
+    heard_s: float
+    """Time that the scores stand for."""
+    from_s: float
+    """Wall time of the first score; NaN without any."""
+    to_s: float
+    """Wall time of the last one."""
+    others: int
+    """Scores that were made with other profiles, and do not compare."""
+    others_s: float
 
 
-def lowest_threshold(profile: Profile, rules: Rules, manifest: Manifest) -> float:
-    """What the threshold is at the highest rate: it is never below what normal sound reached."""
-    return setting_of_rate(profile, rules, HIGHEST_RATE, manifest).thresholds.warning
+def heard_with(pieces: Sequence[Piece], profile_key: str, grid: Grid) -> Heard:
+    """Part what was scored with a profile from what was not."""
+    stretches = tuple(stretches_of(pieces, profile_key, grid))
+    mine = [piece for piece in pieces if len(piece.scores) and piece.profile_key == profile_key]
+    others = [piece for piece in pieces if len(piece.scores) and piece.profile_key != profile_key]
+    return Heard(
+        stretches=stretches,
+        scores=sum(len(piece.scores) for piece in mine),
+        heard_s=sum(len(piece.scores) * piece.hop_s for piece in mine),
+        from_s=min((float(piece.wall_s[0]) for piece in mine), default=float("nan")),
+        to_s=max((float(piece.wall_s[-1]) for piece in mine), default=float("nan")),
+        others=sum(len(piece.scores) for piece in others),
+        others_s=sum(len(piece.scores) * piece.hop_s for piece in others),
+    )
 
 
-def _rate_that_gives(
-    profile: Profile, rules: Rules, threshold: float, manifest: Manifest
-) -> float | None:
-    """The rate whose threshold is this one, rounded to three digits; None where there is none."""
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A setting, and the alerts that it would have given."""
 
-    def given_by(rate: float) -> float:
-        return setting_of_rate(profile, rules, rate, manifest).thresholds.warning
+    setting: Setting
+    alerts: tuple[WouldBeAlert, ...]
 
-    if not given_by(HIGHEST_RATE) <= threshold < given_by(LOWEST_RATE):
-        return None
-    low, high = np.log(LOWEST_RATE), np.log(HIGHEST_RATE)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2.0
-        if given_by(float(np.exp(middle))) > threshold:
-            low = middle
-        else:
-            high = middle
-    return float(f"{np.exp(high):.3g}")
+    def by_day(self, zone: tzinfo | None = None) -> Counter[date]:
+        """How many alerts began on each day."""
+        return Counter(local_day(alert.started_at, zone) for alert in self.alerts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +203,3 @@ def _midnights(first_s: float, last_s: float, zone: tzinfo | None) -> NDArray[np
         found.append(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
         day += timedelta(days=1)
     return np.asarray(found)
-
-
-def alerts_by_day(alerts: Sequence[WouldBeAlert], zone: tzinfo | None = None) -> Counter[date]:
-    """How many alerts began on each day."""
-    return Counter(local_day(alert.started_at, zone) for alert in alerts)

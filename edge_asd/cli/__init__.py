@@ -22,8 +22,9 @@ _COMMANDS = {
     "status": "Show the state of every monitor of the running daemon.",
     "devices": "List the inputs that a monitor can listen to.",
     "check": "Check the operator's file, the bundle and the profiles.",
-    "events": "List the steps of every alert.",
+    "events": "List alerts; show, export and pin their evidence.",
     "ledger": "Show what became of every second of every monitor.",
+    "threshold": "Show the thresholds in force, and what others would have raised.",
     "bundle": "Look into bundles.",
 }
 
