@@ -54,6 +54,10 @@ def near(text, wall_s):
     return abs(parse_rfc3339(text) - wall_s) <= PATIENCE_S
 
 
+def ended(state):
+    return "end" in [step["type"] for step in stored_events(state)]
+
+
 def made_at(uuid):
     """Wall time in a UUID version 7."""
     return int(uuid.replace("-", "")[:12], 16) / 1000
@@ -116,7 +120,7 @@ def test_a_clock_that_is_set_neither_raises_nor_ends_an_alert(
         heard_s = time.monotonic()
         clock.set(by_s)
         daemon.listen_on()
-        assert daemon.state_of("pump") == "normal"
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
         assert stored_events(daemon.state) == []
         machine.play("faulty")
         daemon.logged("type=new")
@@ -124,11 +128,11 @@ def test_a_clock_that_is_set_neither_raises_nor_ends_an_alert(
         clock.set(-by_s)
         daemon.listen_on()
         assert "type=end" not in daemon.log
-        assert daemon.state_of("pump") in ("warning", "alarm")
+        daemon.until(lambda: daemon.state_of("pump") in ("warning", "alarm"))
         machine.play("normal")
-        daemon.logged("type=end")
+        daemon.until(lambda: ended(daemon.state))
         ended_s = clock.now_s
-        daemon.until(lambda: daemon.metric("outbox_messages") == 0)
+        daemon.until(lambda: len(subscriber.of(EVENT)) >= len(stored_events(daemon.state)))
         listened_s = time.monotonic() - heard_s
         assert daemon.stop()[0] == 0, daemon.log
         steps = stored_events(daemon.state)
@@ -179,9 +183,9 @@ def test_a_board_that_starts_in_1970_listens_and_is_dated_once_the_clock_is_set(
             assert "type=end" not in daemon.log
             gate.open()
             machine.play("normal")
-            daemon.logged("type=end")
+            daemon.until(lambda: ended(state))
             ended_s = clock.now_s
-            daemon.until(lambda: daemon.metric("outbox_messages") == 0)
+            daemon.until(lambda: len(subscriber.of(EVENT)) >= len(stored_events(state)))
             listened_s = time.monotonic() - heard_s
             assert daemon.stop()[0] == 0, daemon.log
         steps = stored_events(state)
