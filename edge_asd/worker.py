@@ -83,6 +83,8 @@ class Worker:
         """Grows with every round; for the watchdog."""
         self.failure: EdgeAsdError | None = None
         """What stopped the worker."""
+        self.stopped = False
+        """Its thread has ended, or is about to."""
         self._report, self._drain_s = report, drain_s
         manifest = bundle.manifest
         self._overload = Overload(manifest.window_samples // manifest.hop_samples)
@@ -138,6 +140,7 @@ class Worker:
         finally:
             self._report.log.retry()
             self._report.log.give_up()
+            self.stopped = True
 
     def stop(self) -> None:
         """End after the blocks that are already here."""

@@ -391,3 +391,41 @@ def test_whatever_happens_alerts_are_new_once_and_end_once_in_order(steps):
     for before, after in itertools.pairwise(transitions):
         assert after.previous is before.state
         assert after.at_s >= before.at_s
+
+
+# Overload, and audio that may not clear
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 10), st.lists(st.sampled_from([LOW, HIGH, VERY_HIGH]), max_size=40))
+def test_a_score_stands_for_the_windows_that_were_not_scored(hops, levels):
+    # Held for so many hops, as if every window had been scored and had given the same.
+    full, stretched = decider(), decider()
+    every = feed(full, [level for level in levels for _ in range(hops)])
+    some = []
+    for index, level in enumerate(levels):
+        at = (index + 1) * hops - 1
+        decision = stretched.scored(window(at, level), RATE, hops=hops)
+        if decision.event:
+            some.append((at, decision.event))
+    assert full.state is stretched.state or not levels
+    raised = [(at, event.type) for at, event in some if event.type is not EventType.UPDATE]
+    always = [(at, e.type) for at, e in events(every) if e.type is not EventType.UPDATE]
+    assert [kind for _, kind in raised] == [kind for _, kind in always]
+    assert all(late - hops < at <= late for (late, _), (at, _) in zip(raised, always, strict=True))
+
+
+def test_audio_that_is_louder_than_enrolled_may_raise():
+    machine = decider()
+    found = [machine.scored(window(i, HIGH), RATE, may_clear=False).event for i in range(30)]
+    assert [event.type for event in found if event] == [EventType.NEW]
+
+
+def test_audio_that_is_louder_than_enrolled_never_ends_an_alert():
+    machine = decider()
+    feed(machine, [HIGH] * 20)
+    for index in range(20, 200):
+        decision = machine.scored(window(index, LOW), RATE, may_clear=False)
+        assert decision.event is None or decision.event.type is EventType.UPDATE
+    ended = [e for _, e in events(feed(machine, [LOW] * 60, first=200)) if e.type is EventType.END]
+    assert len(ended) == 1

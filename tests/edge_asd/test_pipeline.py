@@ -170,3 +170,70 @@ def test_the_pipeline_knows_where_the_stream_is(tiny_networks, pump_profile):
         path.push(block)
     assert path.now.at_s == pytest.approx(10.0)
     assert path.now.captured_at == pytest.approx(block.captured_at + 1.0)
+
+
+@pytest.mark.parametrize("stretch", [2, 3, 4])
+def test_a_stretched_hop_scores_every_so_many_th_window_and_leaves_nothing_unheard(
+    tiny_networks, pump_profile, stretch
+):
+    path = pipeline(tiny_networks, pump_profile)
+    path.stretch = stretch
+    judged = [
+        outcome
+        for block in seconds_of(machine("pump", 20.0))
+        for outcome in path.push(block)
+        if isinstance(outcome, Judged) and outcome.result in {"scored", "skipped"}
+    ]
+    found = [outcome for outcome in judged if outcome.scored]
+    assert len(found) == -(-len(judged) // stretch)
+    starts = np.asarray([outcome.scored.start for outcome in found])
+    assert set(np.diff(starts)) == {stretch * HOP}
+    assert stretch * HOP <= WINDOW
+    assert [outcome.hops for outcome in found] == [1, *[stretch] * (len(found) - 1)]
+
+
+def test_a_stretched_hop_gives_the_scores_that_the_same_windows_always_had(
+    tiny_networks, pump_profile
+):
+    every = {
+        outcome.scored.start: outcome.scored.score
+        for outcome in outcomes(tiny_networks, pump_profile, seconds_of(machine("pump", 20.0)))
+        if isinstance(outcome, Judged) and outcome.scored
+    }
+    path = pipeline(tiny_networks, pump_profile)
+    path.stretch = 3
+    for block in seconds_of(machine("pump", 20.0)):
+        for outcome in path.push(block):
+            if isinstance(outcome, Judged) and outcome.scored:
+                assert outcome.scored.score == pytest.approx(every[outcome.scored.start], abs=1e-5)
+
+
+def test_after_lost_audio_the_first_window_is_scored_however_stretched(tiny_networks, pump_profile):
+    samples = machine("pump", 20.0)
+    path = pipeline(tiny_networks, pump_profile, settle_s=0.0)
+    path.stretch = 4
+    gap = 10 * RATE + 1234
+    blocks = [*seconds_of(samples[: 10 * RATE]), *seconds_of(samples[10 * RATE :], start=gap)]
+    starts = [
+        outcome.scored.start
+        for block in blocks
+        for outcome in path.push(block)
+        if isinstance(outcome, Judged) and outcome.scored
+    ]
+    assert gap in starts
+
+
+def test_a_window_with_a_flaw_of_the_microphone_is_not_scored(tiny_networks, pump_profile):
+    samples = machine("pump", 20.0).copy()
+    samples[8 * RATE : 9 * RATE] = 0.0
+    path = pipeline(tiny_networks, pump_profile, settle_s=0.0)
+    for block in seconds_of(samples):
+        path.signal.block(block.samples[:, 0], block.start / RATE)
+        for outcome in path.push(block):
+            if not isinstance(outcome, Judged):
+                continue
+            if outcome.scored is None:
+                assert outcome.result == "flawed"
+            else:
+                begin, end = outcome.scored.start / RATE, outcome.scored.end / RATE
+                assert end <= 8.0 or begin >= 9.0
