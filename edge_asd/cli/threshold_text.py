@@ -135,8 +135,9 @@ def _day_table(shown: Shown) -> Iterator[str]:
     for day in shown.days:
         picture = score_bar(day, thresholds, now, low=low, high=high, width=width)
         numbers = "".join(f"{count[day.day] or '·':>8}" for count in counts)
+        median = round(day.median, 2) + 0.0  # no minus before a zero
         yield (
-            f"  {day.day:%Y-%m-%d %a} {day.heard_s / 3600.0:>4.1f} h {day.median:>7.2f} "
+            f"  {day.day:%Y-%m-%d %a} {day.heard_s / 3600.0:>4.1f} h {median:>7.2f} "
             f"{day.largest:>8.2f}  {picture}{numbers}"
         )
 
