@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from edge_asd.capture.backoff import Backoff
 from edge_asd.capture.cards import read_cards
 from edge_asd.capture.files import FileSource
@@ -62,8 +65,8 @@ def capture(
 ) -> CaptureThread:
     """A thread, not yet started, that reads a source into a queue.
 
-    A microphone is the one that was opened first, for ever: another one in its place is refused
-    until `CaptureThread.accept_another_microphone`.
+    A microphone is the one that was opened first, for ever, and at the same rate if it still can:
+    another one in its place is refused until `CaptureThread.accept_another_microphone`.
 
     Args:
         name: Of the source, for the thread and the log.
@@ -80,27 +83,48 @@ def capture(
     parsed = parse_source(uri) if isinstance(uri, str) else uri
     live = parsed.live and not (once and isinstance(parsed, ExecUri))
     clock = clock or SteadyClock()
-    identity = expected_identity
-
-    def open_again() -> AudioSource:
-        nonlocal identity
-        source = open_source(
-            parsed, live=live, channels=channels, expected_identity=identity, clock=clock
-        )
-        if isinstance(source, Microphone):
-            identity = identity or source.identity
-        return source
-
-    def forget() -> None:
-        nonlocal identity
-        identity = ""
-
-    return CaptureThread(
+    thread = partial(
+        CaptureThread,
         name,
-        open_again,
         live=live,
         finite=parsed.finite or once,
         backoff=Backoff(limit_s=RETRY_S),
-        surroundings=read_cards if isinstance(parsed, AlsaUri) else lambda: None,
-        forget=forget,
     )
+    if isinstance(parsed, AlsaUri):
+        same = _SameMicrophone(parsed, channels, expected_identity, clock)
+        return thread(same.open, surroundings=read_cards, forget=same.forget)
+    return thread(partial(open_source, parsed, live=live, clock=clock))
+
+
+class _SameMicrophone:
+    """Opens a microphone, and that one again ever after."""
+
+    def __init__(
+        self, uri: AlsaUri, channels: int, expected_identity: str, clock: SteadyClock
+    ) -> None:
+        self._uri, self._channels, self._clock = uri, channels, clock
+        self._identity = expected_identity
+        self._rate: int | None = None  # at which it was opened first
+
+    def open(self) -> AudioSource:
+        wanted = self._rate or self._uri.rate
+        microphone = self._try(wanted)
+        if wanted not in {None, microphone.sample_rate}:
+            # It came while one rate after the other was tried: the right one may do by now.
+            microphone.close()
+            microphone = self._try(wanted)
+        self._identity = self._identity or microphone.identity
+        self._rate = self._rate or microphone.sample_rate
+        return microphone
+
+    def forget(self) -> None:
+        """Another one will do."""
+        self._identity, self._rate = "", None
+
+    def _try(self, rate: int | None) -> Microphone:
+        return Microphone(
+            replace(self._uri, rate=rate),
+            channels=self._channels,
+            expected_identity=self._identity,
+            clock=self._clock,
+        )
