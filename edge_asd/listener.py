@@ -16,18 +16,16 @@ from edge_asd.config import EvidenceConfig, MonitorConfig
 from edge_asd.decide import Decider, Decision, Moment
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import NetworkSet
-from edge_asd.errors import StorageError
 from edge_asd.evidence.desk import Settled
 from edge_asd.evidence.tap import Clip, Tap
-from edge_asd.health import Health
 from edge_asd.hearing import Sound
 from edge_asd.ledger import Account
+from edge_asd.live_calibration import LiveCalibration
 from edge_asd.operating import Operating
 from edge_asd.pipeline import Heard, Judged, Pipeline
-from edge_asd.profile import Profile, save_profile
+from edge_asd.profile import Profile
 from edge_asd.records import Block, Event, EventType, Scored, State
 from edge_asd.report import Reporter, Standing, WindowSpan
-from edge_asd.score.calibrate import QuietBlocks
 from edge_asd.signal_health import SignalFault, SignalWatch
 
 logger = logging.getLogger(__name__)
@@ -61,8 +59,7 @@ class Listener:
     ) -> None:
         self.name = config.name
         self._channel, self._settle_s = config.channel, config.settle_s
-        self._state_dir, self._report = state_dir, report
-        self._networks = networks
+        self._report, self._networks = report, networks
         manifest = networks.bundle.manifest
         self._window_s = manifest.window_samples / manifest.sample_rate
         self._hop_s = manifest.hop_samples / manifest.sample_rate
@@ -83,10 +80,9 @@ class Listener:
         self._evidence = evidence
         self._stretch = 1
         self._deaf = False  # the microphone did not work until now
-        self._quiet = QuietBlocks(rules.hop_s)
+        self._calibration = LiveCalibration(self.name, self._hop_s, state_dir, report)
+        self._calibration.show(profile)
         self._queued_s = 0.0
-        report.thresholds(self.name, profile)
-        self._calibration_health()
 
     # Audio
 
@@ -124,7 +120,7 @@ class Listener:
         windows = round((lost_s + self._window_s) / self._hop_s)
         self._report.metrics.windows(self.name, "dropped" if dropped else "gapped", windows)
         self._decider.gap(windows)
-        self._quiet.interrupt()
+        self._calibration.interrupt()
 
     def unusable(self, reason: str, moment: Moment) -> None:
         """A block cannot be scored; what follows it is a new start."""
@@ -206,11 +202,12 @@ class Listener:
         return self._pipeline.now if self._pipeline else Moment(0.0, self._report.clock.now())
 
     def _unknown(self, reason: str, moment: Moment) -> None:
+        self._report.books.history.unknown(self.name, moment.captured_at)
         self._apply(self._decider.set_state(State.UNKNOWN, reason, moment))
 
     def _fault(self, fault: SignalFault, moment: Moment) -> None:
         if not self._deaf:
-            self._quiet.forget()  # what a dying microphone gave must not teach the threshold
+            self._calibration.forget()  # what a dying microphone gave must not teach the threshold
         self._deaf = True
         self._unknown(f"microphone: {fault.reason}", moment)
 
@@ -221,13 +218,19 @@ class Listener:
                     self._judged(pipeline, outcome)
                 else:
                     self._heard(outcome)
-        self._recalibrate()
+        better = self._calibration.improved(self.profile)
+        if better is not None:
+            self.profile = better
+            self._decider.thresholds = thresholds_of(better)
+            self.publish()
 
     def _heard(self, heard: Heard) -> None:
         if heard.operating is not Operating.RUNNING:
-            self._quiet.interrupt()
-        if heard.decision.transition and heard.decision.transition.state is State.IDLE:
-            self._report.books.history.idle(self.name, heard.decision.transition.captured_at)
+            self._calibration.interrupt()
+        # Recent scores are forgotten in every idle slot, not only where the state changes.
+        if heard.operating is Operating.IDLE:
+            moment = heard.decision.transition or self._now()
+            self._report.books.history.idle(self.name, moment.captured_at)
         self._apply(heard.decision)
 
     def _judged(self, pipeline: Pipeline, judged: Judged) -> None:
@@ -243,7 +246,7 @@ class Listener:
             self._want(judged.decision.event, judged.scored)
         span = WindowSpan(self._window_s, judged.hops * self._hop_s)
         self._report.score(self.name, judged.scored, self.standing.state, self.profile, span)
-        self._collect(judged.decision)
+        self._calibration.heard(self.profile, self.standing.state, judged.decision.statistic)
 
     def _want(self, event: Event, scored: Scored) -> None:
         """Ask for the sound that an alert rests on: from the first window that was high."""
@@ -284,44 +287,3 @@ class Listener:
             )
         if decision.transition is not None or decision.event is not None:
             self.publish()
-
-    def _collect(self, decision: Decision) -> None:
-        """Keep what normal listening says about the threshold, while that is provisional."""
-        if not self.profile.calibration.provisional:
-            return
-        if self.standing.state is not State.NORMAL:
-            self._quiet.forget()  # what led to an alert must not teach the threshold
-        elif decision.statistic is not None:
-            self._quiet.add(decision.statistic, self.profile.blocks.block_s)
-
-    def _recalibrate(self) -> None:
-        """Take quiet live blocks into the calibration, a tenth more listening at a time."""
-        maxima = self._quiet.take(max(5, len(self.profile.blocks.maxima) // 10))
-        if maxima is None:
-            return
-        self.profile = self.profile.recalibrated(maxima)
-        self._decider.thresholds = thresholds_of(self.profile)
-        self._report.thresholds(self.name, self.profile)
-        self._calibration_health()
-        logger.info(
-            "monitor=%s recalibrated threshold=%.3f supported_per_week=%.2f",
-            self.name,
-            self.profile.calibration.threshold,
-            self.profile.calibration.supported_per_week,
-        )
-        self.publish()
-        try:
-            save_profile(self._state_dir, self.profile)
-        except StorageError as error:  # the old profile on disk is whole; this one is in use
-            self._report.health.set(f"profile/{self.name}", Health.WARNING, str(error))
-        else:
-            self._report.health.remove(f"profile/{self.name}")
-
-    def _calibration_health(self) -> None:
-        calibration = self.profile.calibration
-        text = (
-            f"{calibration.asked_per_week:g} false alarms a week asked for, "
-            f"{calibration.supported_per_week:.3g} supported by what was heard"
-        )
-        status = Health.WARNING if calibration.provisional else Health.HEALTHY
-        self._report.health.set(f"calibration/{self.name}", status, text)

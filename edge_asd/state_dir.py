@@ -6,6 +6,7 @@ at a time holds the lock: two never open one microphone or write one profile.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -79,9 +80,11 @@ class StateLock:
             raise BusyError(
                 f"{self.state_dir}: in use by process {holder}; stop it, or let it do the work"
             ) from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        # Who holds it is for people: a full disk does not keep us from holding it. Unbuffered,
+        # because closing would fail, too.
+        with contextlib.suppress(OSError):
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"{os.getpid()}\n".encode("ascii"))
         self._file = file
         return self
 

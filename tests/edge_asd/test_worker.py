@@ -1,4 +1,4 @@
-"""The worker under more windows than it can score: less often, for all alike, and nothing unheard."""
+"""More windows than can be scored: less often, for all monitors alike, and nothing unheard."""
 
 from __future__ import annotations
 
@@ -123,10 +123,7 @@ def plant(tmp_path, tiny_networks, pump_profile, monkeypatch):
 
 
 def windows(plant, result):
-    return [
-        plant.metrics._windows.labels(name, result)._value.get()  # noqa: SLF001 - the counter
-        for name in ("one", "two")
-    ]
+    return [plant.metrics._windows.labels(name, result)._value.get() for name in ("one", "two")]
 
 
 def waiting(plant):
