@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 
 from edge_asd.capture.backoff import Backoff
-from edge_asd.capture.cards import read_cards
+from edge_asd.capture.cards import identities, read_cards
 from edge_asd.capture.files import FileSource
 from edge_asd.capture.microphone import Microphone
 from edge_asd.capture.program import ProgramSource
 from edge_asd.capture.simulated import SimSource
 from edge_asd.capture.supervise import CaptureThread
 from edge_asd.capture.uri import AlsaUri, ExecUri, FileUri, SourceUri, parse_source
+from edge_asd.errors import CaptureError
 from edge_asd.protocols import AudioSource
 from edge_asd.steady import SteadyClock
 
 RETRY_S = 5.0
 """Longest delay between attempts: who plugs a microphone in again wants to see it heard."""
+
+_OF_ONE_CARD = re.compile(r"(?:usb|card) (?!.* \+ ).*?(?:, device (\d+))?")
 
 
 def open_source(
@@ -107,6 +111,12 @@ class _SameMicrophone:
         self._rate: int | None = None  # at which it was opened first
 
     def open(self) -> AudioSource:
+        if not _may_be_there(self._identity):
+            # Known without starting a process every few seconds, for weeks perhaps.
+            raise CaptureError(
+                f"alsa:{self._uri.name}: the microphone {self._identity!r} is not plugged in; plug "
+                f"it in again, or learn the machine's sound through another one: edge-asd enrol"
+            )
         wanted = self._rate or self._uri.rate
         microphone = self._try(wanted)
         if wanted not in {None, microphone.sample_rate}:
@@ -128,3 +138,12 @@ class _SameMicrophone:
             expected_identity=self._identity,
             clock=self._clock,
         )
+
+
+def _may_be_there(identity: str) -> bool:
+    """False for a microphone on a sound card that is surely missing."""
+    match = _OF_ONE_CARD.fullmatch(identity)
+    if match is None:
+        return True
+    cards, device = read_cards(), int(match.group(1) or 0)
+    return any(identity in identities(card, device, cards) for card in cards)
