@@ -158,7 +158,7 @@ class _Idle(_Section):
 
 
 class _Signal(_Section):
-    paused: bool
+    mean_dbfs: float
     floor_dbfs: float
     octaves_dbfs: tuple[float, ...]
     loudest_dbfs: float | None

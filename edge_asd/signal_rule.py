@@ -7,12 +7,12 @@ decibels of full scale, so that it holds for a source of another rate.
 The hard question is a microphone that went deaf beside a machine that stopped: both are a fall of
 the level. A stop leaves the sound of the room; deafness leaves the noise of a converter, or of the
 machine through a cushion, and reaches nearly every octave. So what counts is how far three of four
-octaves lie below the quietest half second of enrolment. Where enrolment heard the machine pause,
-that is the room, and falling well below it is enough. Where it did not, the room may be far softer
-than the machine, and only a fall as no room explains, or the flat spectrum of a converter, is
-taken for deafness. What cannot be told apart at all (a stop in a room so silent that the converter
-is louder) is called deafness, because silence must not pass for a machine at rest; enrolling with
-a stop in the audio teaches the difference.
+octaves lie below the quietest half second of enrolment. Where that lies far below the mean, it was
+the room, and falling well below it is enough. Where it does not, the room was not heard and may be
+far softer than the machine: only a fall as no room explains, or the flat spectrum of a converter,
+is taken for deafness. What cannot be told apart at all (a stop in a room so silent that the
+converter is louder) is called deafness, because silence must not pass for a machine at rest;
+enrolling with a stop in the audio teaches the difference.
 
 An automatic gain that brings the noise of a deaf microphone up to the level of enrolment is beyond
 this: such a hiss is scored, and differs.
@@ -31,16 +31,14 @@ from edge_asd.records import FloatArray
 from edge_asd.signal_ear import Ear, Heard
 from edge_asd.signal_measure import SHORTEST_RUN_S, decibels
 
-PAUSE_DROP_DB = 12.0
-"""Enrolment whose quietest half second lies so far below its mean has heard the room."""
-BELOW_PAUSE_DB = 15.0
-"""So far below the quietest sound, where that is the room, nothing of a room is left."""
-BELOW_MACHINE_DB = 28.0
-"""The same where enrolment heard the machine only. Stops of simulated machines 25 dB above their
-room reach 23 dB."""
-FLAT_BELOW_PAUSE_DB = 8.0
+ROOM_BELOW_DB = 30.0
+"""No room lies so far below the mean of its machine in three of four octaves. Stops of simulated
+machines 25 dB above their room reach 23 dB below the quietest half second, 26 below the mean."""
+BELOW_QUIETEST_DB = 15.0
+"""Nor so far below itself at its quietest."""
+FLAT_BELOW_DB = 20.0
+FLAT_BELOW_QUIETEST_DB = 8.0
 """The two for a spectrum as flat as a converter's noise and no room's."""
-FLAT_BELOW_MACHINE_DB = 18.0
 CONVERTER_DBFS = -90.0
 """Flat noise below this is that of a 16-bit converter (dither alone is -96 dBFS)."""
 _CONVERTER_BELOW_DB = 6.0
@@ -69,10 +67,10 @@ DC_SLACK = 0.05
 class SignalRule:
     """What enrolment learned about the microphone; see the module."""
 
-    paused: bool
-    """Whether the quietest sound of enrolment is the room rather than the machine."""
+    mean_dbfs: float
+    """Level of all of enrolment, without mains lines."""
     floor_dbfs: float
-    """Level of the quietest half second, without mains lines."""
+    """Level of its quietest half second."""
     octaves_dbfs: tuple[float, ...] = ()
     """The same for every octave that the rate held, from the lowest."""
     loudest_dbfs: float | None = None
@@ -88,9 +86,10 @@ class SignalRule:
     @classmethod
     def from_idle_rule(cls, idle: IdleRule) -> SignalRule:
         """For a profile from before microphones were learned: levels alone, and cautious."""
+        floor_dbfs = idle.silent_below_dbfs + SILENT_DROP_DB
         return cls(
-            paused=False,
-            floor_dbfs=idle.silent_below_dbfs + SILENT_DROP_DB,
+            mean_dbfs=floor_dbfs,
+            floor_dbfs=floor_dbfs,
             clipped_ratio=1.0,
             dc_low=-2.0 * DC_SLACK,
             dc_high=2.0 * DC_SLACK,
@@ -111,12 +110,13 @@ class SignalRule:
         fallen = self.floor_dbfs - heard.rest_dbfs
         if flat and heard.rest_dbfs < CONVERTER_DBFS and fallen >= _CONVERTER_BELOW_DB:
             return fallen
-        if self.paused:
-            enough = FLAT_BELOW_PAUSE_DB if flat else BELOW_PAUSE_DB
-        else:
+        known = self.mean_dbfs - self.floor_dbfs  # so far below the machine the room was heard
+        enough = max(BELOW_QUIETEST_DB, ROOM_BELOW_DB - known)
+        if heard.hum_db >= _NOTHING_BUT_HUM_DB:
             # Lines of hum leak into the octaves beside them: the rest is hardly ever flat.
-            bare = flat or heard.hum_db >= _NOTHING_BUT_HUM_DB
-            enough = FLAT_BELOW_MACHINE_DB if bare else BELOW_MACHINE_DB
+            enough = max(BELOW_QUIETEST_DB, FLAT_BELOW_DB - known)
+        if flat:
+            enough = max(FLAT_BELOW_QUIETEST_DB, FLAT_BELOW_DB - known)
         depth = self._depth_db(heard)
         return depth if depth >= enough * (_LEAVES_AT if already else 1.0) else None
 
@@ -146,7 +146,9 @@ class SignalRule:
         return beyond if beyond > allowed else 0.0
 
 
-NOTHING_LEARNED = SignalRule(paused=True, floor_dbfs=CONVERTER_DBFS + _CONVERTER_BELOW_DB)
+NOTHING_LEARNED = SignalRule(
+    mean_dbfs=0.0, floor_dbfs=CONVERTER_DBFS + _CONVERTER_BELOW_DB, clipped_ratio=1.0
+)
 """For a monitor without a profile: what is impossible, and the bare noise of a converter."""
 
 
@@ -218,8 +220,7 @@ class SignalLearner:
             return SignalRule.from_idle_rule(idle)
         mean_dbfs = decibels(self._power / self._count)
         return SignalRule(
-            # Not the idle rule's word: 6 dB are enough for that, and may be two loads.
-            paused=mean_dbfs - self._floor_dbfs >= PAUSE_DROP_DB,
+            mean_dbfs=round(mean_dbfs, 2),
             floor_dbfs=round(self._floor_dbfs, 2),
             octaves_dbfs=tuple(round(db, 2) for db in self._octaves_db.tolist()),
             loudest_dbfs=round(self._loudest_dbfs, 2),

@@ -197,7 +197,7 @@ def gated(seconds, seed=1):
 
 def test_what_the_microphone_sounds_like_is_learned(tiny_networks, pump_profile):
     signal = pump_profile.signal
-    assert not signal.paused
+    assert 0.0 < signal.mean_dbfs - signal.floor_dbfs < 6.0  # it never paused
     assert signal.loudest_dbfs > level_dbfs(machine("pump", 90.0)) > signal.floor_dbfs
     assert signal.hold_s == 0.02
     assert pump_profile.microphone == ""

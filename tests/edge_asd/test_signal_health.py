@@ -99,7 +99,7 @@ def test_a_real_machine_is_never_a_flaw_and_every_failure_of_its_microphone_is()
     streams = list(recorded(RECORDINGS))
     assert len(streams) > 10
     for number, stream in enumerate(streams):
-        rule = learned(stream.normal[0], stream.rate)
+        rule = learned(stream.normal["real"], stream.rate)
         for sound in stream.harmless.values():
             _, found = watching(rule, sound, rate=stream.rate)
             assert flaws(found) == set(), stream.name
