@@ -105,7 +105,7 @@ MIC = Usb("0d8c:0014", "A1", "1-1.2", "0000:00:14.0-1.2")
 
 @pytest.mark.parametrize(
     "identity",
-    ["usb 0d8c:0014 serial A1", "usb 0d8c:0014 serial A1 at 0000:00:14.0-1.2", "card PCH"],
+    [
         "usb 0d8c:0014 serial A1",
         "usb 0d8c:0014 serial A1 at 0000:00:14.0-1.2",
         "card PCH, device 2",
