@@ -93,8 +93,9 @@ class Hearing:
         expected, self._next_sample = self._next_sample, block.start + len(block.samples)
         broken = expected is not None and block.start != expected
         lost_s = max(0.0, (block.start - (expected or 0)) / rate) if broken else 0.0
-        if broken:
+        if broken or block.overflowed:
             watch.interrupt()
+        if broken:
             self._report.metrics.capture_lost(self.name, lost_s)
         self._report.books.ledger.spend(self.name, block.captured_at, self._gap(dropped=dropped))
         mono = block.samples[:, min(self._channel, block.samples.shape[1] - 1)]

@@ -95,27 +95,24 @@ class Pipeline:
 
     def _hear(self, piece: Window) -> Heard:
         slot = measure_slot(piece.samples)
-        span = piece.start / self.rate, (piece.start + self.hop) / self.rate
-        if not self.signal.window(*span).usable:
-            # A microphone that does not work says nothing about the machine.
-            return Heard(slot, self.operating.state, Decision())
-        operating = self.operating.update(slot, piece.start)
-        end = Moment((piece.start + self.hop) / self.rate, piece.captured_at + self.hop / self.rate)
+        begin_s, end_s = piece.start / self.rate, (piece.start + self.hop) / self.rate
+        # A microphone that does not work says nothing about the machine.
+        deaf = not self.signal.window(begin_s, end_s).usable
+        operating = self.operating.update(slot, piece.start, deaf=deaf)
         decision = Decision()
         if operating is Operating.IDLE:
+            end = Moment(end_s, piece.captured_at + self.hop / self.rate)
             decision = self.decider.set_state(State.IDLE, "", end)
-        elif operating is Operating.DEAD:
-            decision = self.decider.set_state(State.UNKNOWN, "microphone: digital silence", end)
         return Heard(slot, operating, decision)
 
     def _judge(self, window: Window) -> Judged:
-        if not self.operating.may_score(window.start):
-            return Judged("idle")
         health = self.signal.window(
             window.start / self.rate, (window.start + len(window.samples)) / self.rate
         )
-        if not health.usable:
+        if not health.usable or self.signal.fault is not None:
             return Judged("flawed")
+        if not self.operating.may_score(window.start):
+            return Judged("idle")
         if self._skipped is not None and self._skipped + 1 < self.stretch:
             self._skipped += 1
             return Judged("skipped")

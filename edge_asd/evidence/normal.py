@@ -146,7 +146,8 @@ def _running_windows(mono: Mono, manifest: Manifest, profile: Profile) -> list[i
     running = []
     for start in range(0, len(mono.samples) - hop + 1, hop):
         slot = measure_slot(mono.samples[start : start + hop] * factor)
-        running.append(tracker.update(slot, start) is Operating.RUNNING)
+        deaf = slot.dead and profile.signal.hold_s < hop / manifest.sample_rate
+        running.append(tracker.update(slot, start, deaf=deaf) is Operating.RUNNING)
     slots = -(-length // hop)
     starts = []
     at = 0

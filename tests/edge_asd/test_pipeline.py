@@ -136,19 +136,26 @@ def test_a_machine_that_is_switched_off_is_idle_and_raises_nothing(tiny_networks
             assert not 34.0 < outcome.scored.end / RATE < 61.0
 
 
-def test_digital_silence_is_unknown_and_no_window_with_it_is_scored(tiny_networks, pump_profile):
+def test_what_a_dead_microphone_gives_is_not_scored_and_does_not_stop_the_machine(
+    tiny_networks, pump_profile
+):
     heard = machine("pump", 60.0, seed=2)[: 20 * RATE].copy()
     heard[10 * RATE : 12 * RATE] = 0.0
-    found = outcomes(tiny_networks, pump_profile, seconds_of(heard))
+    path = pipeline(tiny_networks, pump_profile)
+    found = []
+    for block in seconds_of(heard):
+        path.signal.block(block.samples[:, 0], block.start / RATE)
+        found += path.push(block)
     states = [o.decision.transition.state for o in found if o.decision.transition]
-    assert states == [State.NORMAL, State.UNKNOWN, State.NORMAL]
+    assert states == [State.NORMAL]
     assert events(found) == []
     dead = [o for o in found if isinstance(o, Heard) and o.operating is Operating.DEAD]
-    assert len(dead) in (6, 7)  # two seconds hold at least six whole slots
-    for outcome in found:
-        if isinstance(outcome, Judged) and outcome.scored:
-            inside = heard[outcome.scored.start : outcome.scored.end]
-            assert (inside == 0.0).sum() < HOP  # less than a slot, and such a slot was not dead
+    assert len(dead) in (8, 9)  # two seconds touch so many slots
+    judged = [o for o in found if isinstance(o, Judged)]
+    assert {o.result for o in judged} == {"scored", "flawed"}
+    for outcome in judged:
+        if outcome.scored:
+            assert not (heard[outcome.scored.start : outcome.scored.end] == 0.0).sum() > RATE // 50
 
 
 def test_a_gap_loses_the_windows_across_it_and_no_more(tiny_networks, pump_profile):
@@ -221,19 +228,3 @@ def test_after_lost_audio_the_first_window_is_scored_however_stretched(tiny_netw
         if isinstance(outcome, Judged) and outcome.scored
     ]
     assert gap in starts
-
-
-def test_a_window_with_a_flaw_of_the_microphone_is_not_scored(tiny_networks, pump_profile):
-    samples = machine("pump", 20.0).copy()
-    samples[8 * RATE : 9 * RATE] = 0.0
-    path = pipeline(tiny_networks, pump_profile, settle_s=0.0)
-    for block in seconds_of(samples):
-        path.signal.block(block.samples[:, 0], block.start / RATE)
-        for outcome in path.push(block):
-            if not isinstance(outcome, Judged):
-                continue
-            if outcome.scored is None:
-                assert outcome.result == "flawed"
-            else:
-                begin, end = outcome.scored.start / RATE, outcome.scored.end / RATE
-                assert end <= 8.0 or begin >= 9.0
