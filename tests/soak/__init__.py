@@ -1,0 +1,1 @@
+"""A million windows with faults injected at random; see ``soak.py``."""
