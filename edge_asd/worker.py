@@ -47,8 +47,6 @@ class Feed:
     """Why it does not deliver, as told to the monitors."""
     dropped_blocks: int = 0
     """Of the capture thread, as last seen."""
-    paced: bool = True
-    """Its time is real time: a silence of the source is a silence of the same length."""
 
     def was_dropped(self) -> bool:
         """Whether blocks were dropped since the last call."""
@@ -180,8 +178,11 @@ class Worker:
         waiting = [feed for feed in self.feeds if self._wants_audio(feed)]
         if not waiting:
             time.sleep(_WAIT_S)
-        for feed in waiting:
-            self._feed(feed, _WAIT_S / len(waiting))
+        for feed in self.feeds:
+            if feed in waiting:
+                self._feed(feed, _WAIT_S / len(waiting))
+            elif feed.done:
+                self._wait(feed)
 
     @staticmethod
     def _wants_audio(feed: Feed) -> bool:
@@ -204,9 +205,12 @@ class Worker:
             feed.down = status.reason
             for monitor in feed.monitors:
                 monitor.lost(f"no audio: {status.reason}")
-        if feed.paced:
-            for monitor in feed.monitors:
-                monitor.wait(self._report.clock.now(), notify=not feed.done)
+        self._wait(feed)
+
+    def _wait(self, feed: Feed) -> None:
+        """No audio came: that is told and accounted for; a recording that is over is no fault."""
+        for monitor in feed.monitors:
+            monitor.wait(self._report.clock.now(), notify=not feed.done)
 
     def _keep_up(self) -> None:
         """Stretch the hop of all live monitors alike while scoring is late."""
@@ -265,6 +269,7 @@ class Worker:
         error = feed.capture.status().error
         for monitor in feed.monitors:
             self._enrolments.source_ended(monitor, enough=monitor.finish())
+            monitor.hearing.lost("the source ended")
             if error is not None:
                 monitor.lost(str(error))
 
