@@ -50,14 +50,14 @@ class WallClock:
             "PYTHONPATH": os.pathsep.join([str(folder), root]),
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",  # a step is seen at once, by every process
+            "FAKETIME_CACHE_DURATION": "1",  # reading the file for every look at a clock is dear
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",  # what is written on files is not set again with the clock
         }
         self.set(by_s)
 
     def set(self, by_s):
-        """Set it to the real time and so many seconds more."""
+        """Set it to the real time and so many seconds more; seen within a second."""
         self.by_s = by_s
         new = self._file.with_suffix(".new")
         new.write_text(f"{by_s:+.0f}")
