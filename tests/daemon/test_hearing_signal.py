@@ -9,6 +9,7 @@ import time
 
 import pytest
 from support.listening import (
+    REACH_S,
     Outage,
     Sounds,
     Written,
@@ -24,10 +25,6 @@ pytestmark = pytest.mark.broker
 
 FLAWS = {"zero": "digital_zero", "stuck": "stuck", "covered": "noise_floor"}
 NAMES = (*FLAWS, "loud")
-RECOVERS_S = 3.0
-"""So much sound audio ends a fault of the signal."""
-
-
 MICROPHONES = {"left": ("zero", "stuck"), "right": ("covered", "loud")}
 
 
@@ -39,6 +36,18 @@ def assert_one_way(states):
     """Unknown, and from some state on never again."""
     kinds = [state["state"] == "unknown" for _, state in states]
     assert kinds == sorted(kinds, reverse=True), [s["reason"] for _, s in states]
+
+
+def assert_accounted_for(outage, written):
+    """All of a flaw is in the ledger as a fault of the microphone; the time to trust it may be."""
+    ahead_s = time.time() - time.monotonic()
+    began_s, ended_s, heard_s = (
+        at_s + ahead_s for at_s in (outage.began_s, outage.ended_s, outage.heard_s)
+    )
+    fault_s = written.seconds("microphone_fault")
+    assert ended_s - began_s - 2.0 <= fault_s <= heard_s - began_s + 2.0, written.passages
+    inside = round(began_s) + REACH_S, round(ended_s) - REACH_S
+    assert written.seconds("scored", *inside) == 0, written.passages
 
 
 def break_signals(hall, left, right, sounds):
@@ -108,7 +117,6 @@ def test_dead_signals_are_told_and_never_scored_and_a_loud_one_is_scored_and_cle
         written = Written(state, name)
         written.exact(began_s, ended_s)
         if name in FLAWS:
-            outages[name].heard_s = outages[name].ended_s
-            outages[name].accounted_for(written)
+            assert_accounted_for(outages[name], written)
         else:
             assert written.seconds("microphone_fault") == 0
