@@ -76,6 +76,7 @@ class VirtualMicrophone:
         self.signal = np.ascontiguousarray(signal, "<i2").reshape(-1, channels)
         self._pace = rate * (1.0 + ppm * 1e-6)
         self._pipe: Path | None = None
+        self._began_s = 0.0
         self._playing = threading.Event()
         self._playing.set()
         self._ended = threading.Event()
@@ -104,6 +105,11 @@ class VirtualMicrophone:
                 return int((found[0] - begin) % len(first))
         return None
 
+    def played_s(self, position):
+        """When the newest repetition of a sample of the signal was due, on the monotonic clock."""
+        behind = (self.position - position) % len(self.signal)
+        return self._began_s + (self.position - behind) / self._pace
+
     def starve(self):
         """Play nothing more; what was to be heard meanwhile is lost."""
         self._playing.clear()
@@ -114,7 +120,7 @@ class VirtualMicrophone:
 
     def start(self, pipe):
         """Begin to play into a pipe, whenever there is one."""
-        self._pipe = pipe
+        self._pipe, self._began_s = pipe, time.monotonic()
         self._thread = threading.Thread(target=self._play, name=f"mic-{self.name}", daemon=True)
         self._thread.start()
 
@@ -125,9 +131,9 @@ class VirtualMicrophone:
             self._thread.join(5.0)
 
     def _play(self):
-        began, fd = time.monotonic(), None
+        fd = None
         while not self._ended.wait(TICK_S):
-            due = int((time.monotonic() - began) * self._pace) - self.position
+            due = int((time.monotonic() - self._began_s) * self._pace) - self.position
             if self.lossless:
                 # Never a burst to catch up with: that would only be more than the pipe takes.
                 due = min(due, round(4 * TICK_S * self.rate))
