@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from typing_extensions import Self
 
 from edge_asd.alerting import enrol_request
 from edge_asd.answers import summary
 from edge_asd.bundle_store import choose_bundle
 from edge_asd.capture import capture, list_audio
+from edge_asd.cli.bar import Bar
 from edge_asd.cli.options import (
     config_option,
     json_option,
@@ -85,7 +82,7 @@ def command(
     folder = state_dir_path(state_dir)
     files = [file.resolve() for path in (*paths, *more) for file in list_audio(path)]
     section = monitor_config(config_file, monitor, source)
-    with _Bar(quiet=as_json) as bar:
+    with Bar(quiet=as_json) as bar:
         result = _ask(
             folder,
             monitor,
@@ -129,7 +126,7 @@ def _ask(
     seconds: float | None,
     bundle: str | None,
     force: bool,
-    bar: _Bar,
+    bar: Bar,
 ) -> dict[str, Any] | None:
     """Have a running daemon do it; None where there is none."""
     request: dict[str, Any] = {"command": "enrol", "monitor": monitor, "force": force}
@@ -157,7 +154,7 @@ def _enrol_here(
     seconds: float | None,
     bundle_file: str | None,
     force: bool,
-    bar: _Bar,
+    bar: Bar,
 ) -> dict[str, Any]:
     bundle = choose_bundle(folder, bundle_file, [section.name])
     request = enrol_request(section, bundle.manifest)
@@ -175,9 +172,7 @@ def _enrol_here(
                 progress=bar.update,
             )
         else:
-            recording, microphone = _record(
-                folder, section, seconds or section.enrol_s, bar.update
-            )
+            recording, microphone = _record(folder, section, seconds or section.enrol_s, bar.update)
             learned = learn_from_recording(
                 bundle,
                 recording,
@@ -236,33 +231,6 @@ def _record(
         return writer.folder, thread.status().identity
     finally:
         thread.close()
-
-
-class _Bar:
-    """A progress bar on stderr; silent where nobody watches."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:<28}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            disable=quiet or not sys.stderr.isatty(),
-        )
-        self._task = self._progress.add_task("", total=1.0)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def update(self, done: float, text: str) -> None:
-        """Show a step."""
-        self._progress.update(self._task, completed=done, description=text)
 
 
 def _show(result: dict[str, Any], *, as_json: bool) -> None:

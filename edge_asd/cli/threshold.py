@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from edge_asd.bundle_store import choose_bundle
-from edge_asd.cli.late_bar import LateBar
+from edge_asd.cli.bar import PATIENCE_S, Bar
 from edge_asd.cli.options import (
     config_option,
     json_option,
@@ -187,7 +187,7 @@ def _look(place: Place, name: str, wanted: Wanted, *, quiet: bool) -> Shown:
         raise DataError(_nothing(folder, name, profile.created_at, heard.others_s, wanted.days))
     trials = []
     settings = _settings(tuning, wanted)
-    with LateBar(quiet=quiet) as bar:
+    with Bar(quiet=quiet, after_s=PATIENCE_S) as bar:
         for number, setting in enumerate(settings):
             alerts = replay(
                 heard.stretches,
@@ -201,7 +201,7 @@ def _look(place: Place, name: str, wanted: Wanted, *, quiet: bool) -> Shown:
     return Shown(name, profile.created_at, tuning, heard, tuple(trials), days)
 
 
-def _tell(bar: LateBar, name: str, number: int, total: int, done: float) -> None:
+def _tell(bar: Bar, name: str, number: int, total: int, done: float) -> None:
     bar.update((number + done) / total, f"{name}: replaying")
 
 

@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 
 import pytest
 from brokers import PATIENCE_S
+from support.disks import fill, small_disk
 from support.processes import PUMP, DaemonProcess, stored_events
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def disk(tmp_path):
     """A file system of 4 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(folder):
-    with (folder / "ballast").open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(4096)):
-                pass
-        except OSError:
-            return
+    with small_disk(tmp_path / "small", "4m") as folder:
+        yield folder
 
 
 @pytest.fixture
-def state(plant, small_disk):
+def state(plant, disk):
     """An enrolled monitor on the small disk, without the audio it was learned from."""
-    folder = plant.state(small_disk)
+    folder = plant.state(disk)
     shutil.rmtree(folder / "profiles" / "pump" / "reservoir")
     return folder
 
 
 def test_an_event_decided_on_a_full_disk_is_recorded_once_there_is_space(
-    plant, small_disk, state, tmp_path
+    plant, disk, state, tmp_path
 ):
     machine = plant.player(tmp_path)
     config = plant.config(tmp_path, machine.source)
     with DaemonProcess(state, "--config", config, "--once", logs=tmp_path) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
-        fill(small_disk)
+        fill(disk / "ballast")
         machine.play("faulty")
         daemon.logged("type=new")
         daemon.until(lambda: daemon.checks()["events"]["status"] == "critical")
@@ -58,7 +41,7 @@ def test_an_event_decided_on_a_full_disk_is_recorded_once_there_is_space(
         daemon.until(
             lambda: daemon.metric("windows_total", monitor="pump", result="scored") > scored
         )
-        (small_disk / "ballast").unlink()
+        (disk / "ballast").unlink()
         daemon.until(lambda: daemon.checks()["events"]["status"] == "healthy")
         assert daemon.stop()[0] == 0
         assert "Traceback" not in daemon.log
@@ -68,13 +51,13 @@ def test_an_event_decided_on_a_full_disk_is_recorded_once_there_is_space(
 
 
 def test_a_disk_that_stays_full_ends_cleanly_and_the_event_is_in_the_log(
-    plant, small_disk, state, tmp_path
+    plant, disk, state, tmp_path
 ):
     machine = plant.player(tmp_path)
     config = plant.config(tmp_path, machine.source)
     with DaemonProcess(state, "--config", config, "--once", logs=tmp_path) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
-        fill(small_disk)
+        fill(disk / "ballast")
         machine.play("faulty")
         daemon.logged("type=new")
         code, seconds = daemon.stop()
@@ -83,14 +66,14 @@ def test_a_disk_that_stays_full_ends_cleanly_and_the_event_is_in_the_log(
         assert '"type":"new"' in daemon.log
 
 
-def test_a_baselining_that_fills_the_disk_fails_alone(plant, small_disk, tmp_path):
+def test_a_baselining_that_fills_the_disk_fails_alone(plant, disk, tmp_path):
     config = plant.config(
         tmp_path,
         f"{PUMP}&speed=20&level=-3",
         bundle=str(plant.bundle),
         monitor={"enrol_s": 600},
     )
-    with DaemonProcess(small_disk / "state", "--config", config, logs=tmp_path) as daemon:
+    with DaemonProcess(disk / "state", "--config", config, logs=tmp_path) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "baselining")
         daemon.until(lambda: daemon.state_of("pump") == "unknown", 2 * PATIENCE_S)
         assert "free space" in daemon.status()["pump"]["reason"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import time
 
 import numpy as np
 import pytest
 from brokers import eventually
+from support.disks import fill, small_disk
 from support.listening import Written, listening, section
 from support.processes import stored_events
 
@@ -21,26 +20,10 @@ HOP_S = 4096 / 16_000
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def disk(tmp_path):
     """A file system of 4 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(path):
-    with path.open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(4096)):
-                pass
-        except OSError:
-            return
+    with small_disk(tmp_path / "small", "4m") as folder:
+        yield folder
 
 
 def is_said(daemon, *names):
@@ -54,9 +37,9 @@ def is_well(daemon, *names):
 
 
 def test_what_a_full_disk_refuses_is_in_the_books_once_there_is_space(
-    plant, mosquitto, small_disk, tmp_path
+    plant, mosquitto, disk, tmp_path
 ):
-    state, ballast = plant.state(small_disk), small_disk / "ballast"
+    state, ballast = plant.state(disk), disk / "ballast"
     shutil.rmtree(state / "profiles" / "pump" / "reservoir")
     machine = plant.player(tmp_path, speed=1.0)
     settings = {"evidence": {"before_s": 1, "after_s": 1, "free_floor_mb": 0}}

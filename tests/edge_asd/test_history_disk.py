@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-
 import numpy as np
 import pytest
+from support.disks import fill, remount, small_disk
 
 from edge_asd.history import WRITE_EVERY_S, History
 from edge_asd.history_view import read_scores
@@ -15,30 +13,11 @@ from edge_asd.steady import SteadyClock
 HOP_S, WALL_S = 0.992, 1_790_000_000.0
 
 
-def mount(*arguments):
-    return subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode == 0
-
-
 @pytest.fixture
 def disk(tmp_path):
     """A file system of 1 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    if not mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", folder):
-        pytest.skip("a small file system cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(folder):
-    with (folder / "ballast").open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(4096)):
-                pass
-        except OSError:
-            return
+    with small_disk(tmp_path / "small", "1m") as folder:
+        yield folder
 
 
 class Listening:
@@ -70,10 +49,10 @@ class Listening:
 @pytest.mark.parametrize("full_at_start", [False, True])
 def test_a_full_disk_loses_no_score(disk, full_at_start):
     if full_at_start:
-        fill(disk)
+        fill(disk / "ballast")
     listening = Listening(disk)
     listening.listen(1000)
-    fill(disk)
+    fill(disk / "ballast")
     listening.listen(20_000)
     assert listening.history.failure
     (disk / "ballast").unlink()
@@ -87,11 +66,11 @@ def test_a_read_only_disk_is_told_and_written_to_once_it_can_be(disk):
     listening = Listening(disk)
     listening.listen(1000)
     listening.history.close()
-    assert mount("-o", "remount,ro", disk)
+    remount(disk, "ro")
     listening = Listening(disk)
     listening.listen(2000)
     assert str(disk) in listening.history.failure
-    assert mount("-o", "remount,rw", disk)
+    remount(disk, "rw")
     listening.listen(100)
     assert listening.history.failure == ""
     listening.history.close()
@@ -99,7 +78,7 @@ def test_a_read_only_disk_is_told_and_written_to_once_it_can_be(disk):
 
 
 def test_a_disk_that_stays_full_ends_quietly(disk):
-    fill(disk)
+    fill(disk / "ballast")
     listening = Listening(disk)
     listening.listen(1000)
     listening.history.close()

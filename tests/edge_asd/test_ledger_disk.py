@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-
 import pytest
+from support.disks import fill, remount, small_disk
 from support.ledger_board import Board, seconds
 
 from edge_asd.ledger import Account
@@ -13,35 +11,16 @@ from edge_asd.ledger import Account
 IDLE, GAPPED = Account.IDLE, Account.GAPPED
 
 
-def mount(*arguments):
-    return subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode == 0
-
-
 @pytest.fixture
 def disk(tmp_path):
     """A file system of 1 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    if not mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", folder):
-        pytest.skip("a small file system cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with small_disk(tmp_path / "small", "1m") as folder:
+        yield folder
 
 
 @pytest.fixture
 def board(disk):
     return Board(disk)
-
-
-def fill(folder):
-    with (folder / "ballast").open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(4096)):
-                pass
-        except OSError:
-            return
 
 
 def flap(board, rounds):
@@ -54,10 +33,10 @@ def flap(board, rounds):
 @pytest.mark.parametrize("full_at_start", [False, True])
 def test_a_full_disk_loses_no_second(disk, board, full_at_start):
     if full_at_start:
-        fill(disk)
+        fill(disk / "ballast")
     ledger = board.start()
     flap(board, 20)
-    fill(disk)
+    fill(disk / "ballast")
     flap(board, 1500)
     assert "free space" in ledger.failure
     (disk / "ballast").unlink()
@@ -70,11 +49,11 @@ def test_a_full_disk_loses_no_second(disk, board, full_at_start):
 
 
 def test_a_disk_that_is_read_only_at_the_start_loses_no_second(disk, board):
-    assert mount("-o", "remount,ro", disk)
+    remount(disk, "ro")
     ledger = board.start()
     flap(board, 20)
     assert ledger.failure
-    assert mount("-o", "remount,rw", disk)
+    remount(disk, "rw")
     flap(board, 5)
     assert ledger.failure == ""
     ledger.close()
@@ -99,7 +78,7 @@ def test_a_kill_while_the_disk_is_full_is_down_time(disk, board):
     ledger = board.start(settle_s=0.0)
     board.run(60, IDLE)
     flap(board, 10)
-    fill(disk)
+    fill(disk / "ballast")
     flap(board, 200)
     assert ledger.failure
     board.kill()

@@ -12,8 +12,8 @@ import pytest
 from support.processes import assert_refused, cli, lines, write_config
 
 from edge_asd.bundle_store import choose_bundle
-from edge_asd.cli import late_bar
-from edge_asd.cli.late_bar import LateBar
+from edge_asd.cli import bar as bars
+from edge_asd.cli.bar import Bar
 from edge_asd.config import AlertConfig
 from edge_asd.history import History
 from edge_asd.previewing import Tuning
@@ -278,10 +278,10 @@ class Terminal:
 
 
 def test_the_bar_appears_only_when_it_takes_more_than_a_second(monkeypatch):
-    monkeypatch.setattr(late_bar.sys, "stderr", Terminal())
+    monkeypatch.setattr(bars.sys, "stderr", Terminal())
     now_s = [0.0]
     started = []
-    with LateBar(quiet=False, clock=lambda: now_s[0]) as bar:
+    with Bar(quiet=False, after_s=1.0, clock=lambda: now_s[0]) as bar:
         monkeypatch.setattr(bar._progress, "start", lambda: started.append(now_s[0]))
         for now_s[0] in (0.1, 0.9, 1.1, 2.0):
             bar.update(now_s[0] / 2.0, "pump")

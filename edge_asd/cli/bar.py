@@ -1,4 +1,4 @@
-"""A progress bar on stderr for what mostly takes no time: it appears after a second."""
+"""A progress bar on stderr; for what mostly takes no time it appears late."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from typing_extensions import Self
 
 PATIENCE_S = 1.0
+"""For what mostly takes no time."""
 
 
-class LateBar:
+class Bar:
     """See the module; silent where nobody watches.
 
     Args:
         quiet: Never appear.
+        after_s: Appear once it has taken so long.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, *, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, *, quiet: bool, after_s: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock, self._after_s = clock, after_s
         self._from_s = clock()
         self._shown = False
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description:<28}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),
@@ -45,7 +49,7 @@ class LateBar:
 
     def update(self, done: float, text: str) -> None:
         """Show the share that is done, once it has taken long enough."""
-        if not self._shown and self._clock() - self._from_s >= PATIENCE_S:
+        if not self._shown and self._clock() - self._from_s >= self._after_s:
             self._shown = True
             self._progress.start()
         self._progress.update(self._task, completed=done, description=text)
