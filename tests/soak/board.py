@@ -8,13 +8,9 @@ from collections import Counter
 from concurrent.futures import Future
 from pathlib import Path
 
-import numpy as np
-import soundfile
 from brokers import BINARY, Mosquitto
-from support.sound import RATE
 from support.tiny import write_tiny_bundle
 
-from edge_asd.config import parse_config
 from edge_asd.errors import EdgeAsdError
 from edge_asd.protocols import AudioSource
 from edge_asd.steady import SteadyClock
@@ -22,27 +18,18 @@ from soak.audit import Life
 from soak.gauge import Gauge
 from soak.pace import Pace, until
 from soak.plan import KINDS, QUIET_START_S, Plan, Strikes
-from soak.sounds import MACHINES, Sounds
-from soak.sources import Place, PlayedSource, StagedSource
-from soak.station import Ground, Station, source_of
-
-QUOTA = 8_000_000
-PLACES = (
-    Place("pair", ("pump", "fan")),  # two monitors on one source
-    Place("solo", ("pump",), rate=24_000),
-    Place("program", ("fan",)),  # a real child process
+from soak.settings import (
+    MONITORS,
+    PLACES,
+    config_of,
+    machine_of,
+    make_sounds,
+    place_of,
+    write_recordings,
 )
-MONITORS = {"pump-1": ("pair", 0), "fan-1": ("pair", 1), "pump-2": ("solo", 0)} | {
-    "fan-2": ("program", 0)
-}
-ALERT = {
-    "false_alarms_per_week": 100,
-    "above_s": 1.5,
-    "within_s": 2.0,
-    "clear_s": 3.0,
-    "cooldown_s": 5.0,
-    "update_s": 8.0,
-}
+from soak.sources import Place, PlayedSource, StagedSource
+from soak.station import Ground, Station
+
 _HOUR_S = 3600
 
 
@@ -68,10 +55,8 @@ class Board:
         self.state = folder / "state"
         self.state.mkdir()
         self._counted: Counter[str] = Counter()  # of runs that are over
-        self._sounds = Sounds()
-        for kind in MACHINES:
-            self._sounds.make(kind, tuple(sorted({r for place in PLACES for r in place.rates})))
-        self._write_sounds(folder)
+        self._sounds = make_sounds()
+        self._recordings = write_recordings(folder, self._sounds)
         began_s = self.pace.counter()
         self.plans = {
             place.name: Plan(place.name, seed, len(place.machines), began_s) for place in PLACES
@@ -88,7 +73,7 @@ class Board:
         self._futures: list[Future] = []
         self._disk_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
         self._ground = Ground(
-            config=self._config(),
+            config=config_of(None if self._broker is None else self._broker.url),
             bundle=write_tiny_bundle(folder / "tiny-1.asd"),
             state_dir=self.state,
             pace=self.pace,
@@ -179,13 +164,12 @@ class Board:
 
     def _strike_enrol(self, rng: random.Random, now_s: float) -> None:
         monitor = rng.choice(list(MONITORS))
-        place, _ = MONITORS[monitor]
         request = {"command": "enrol", "monitor": monitor, "force": True}
         if rng.random() < 0.3:
-            request["from"] = [str(self._files[self._machine_of(monitor)])]
+            request["from"] = [str(self._recordings.enrol[machine_of(monitor)])]
         else:
             request["seconds"] = 60.0 + rng.randrange(20)
-            self.plans[place].calm_until_s = now_s + 100.0
+            self.plans[place_of(monitor).name].calm_until_s = now_s + 100.0
         self._futures.append(self.station.worker.submit(request, lambda *_: None))
 
     def _strike_restart(self, rng: random.Random, _now_s: float) -> None:
@@ -281,56 +265,10 @@ class Board:
         """Windows that were complete, whatever became of them."""
         return sum(self.windows[result] for result in ("scored", "idle", "flawed", "skipped"))
 
-    # Ground
-
-    def _config(self):
-        monitors = [
-            {
-                "name": name,
-                "source": source_of(next(place for place in PLACES if place.name == at)),
-                "channel": channel,
-                "enrol_s": 60,
-                "settle_s": 2,
-                "alert": ALERT,
-            }
-            for name, (at, channel) in MONITORS.items()
-        ]
-        raw = {
-            "device": "soak",
-            "monitors": monitors,
-            "evidence": {
-                "before_s": 2,
-                "after_s": 2,
-                "quota_mb": QUOTA / 1e6,
-                "free_floor_mb": 1,
-                "publish_picture": True,
-            },
-        }
-        if self._broker is not None:
-            raw["mqtt"] = {"url": self._broker.url}
-        return parse_config(raw, "the soak's settings")
-
-    def _write_sounds(self, folder: Path) -> None:
-        self._files, self._pcm = {}, {}
-        for kind in MACHINES:
-            loop = self._sounds.loop(kind, "normal", RATE)
-            faulty = self._sounds.loop(kind, "fault", RATE)
-            self._files[kind] = folder / f"{kind}.wav"
-            soundfile.write(self._files[kind], loop, RATE)
-            self._pcm[kind] = folder / f"{kind}.pcm"
-            parts = [loop, faulty[: RATE * 15]]
-            whole = (np.concatenate(parts) * 32_767).round().astype("<i2")
-            self._pcm[kind].write_bytes(whole.tobytes())
-
-    def _machine_of(self, monitor: str) -> str:
-        at, channel = MONITORS[monitor]
-        return next(place for place in PLACES if place.name == at).machines[channel]
-
     def _open_source(self, place: Place, clock: SteadyClock) -> AudioSource:
         if place.name == "program":
-            return PlayedSource(
-                place, self._pcm[place.machines[0]], self.pace, clock, self._started
-            )
+            file = self._recordings.play[place.machines[0]]
+            return PlayedSource(place, file, self.pace, clock, self._started)
         return StagedSource(place, self.plans[place.name], self._sounds, self.pace, clock)
 
     def _started(self, program: str) -> None:

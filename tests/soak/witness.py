@@ -78,11 +78,11 @@ class Witness(logging.Handler):
         self._before = logger.level, logger.propagate
         logger.addHandler(self)
         logger.setLevel(logging.INFO)
-        logger.propagate = False
+        logger.propagate = False  # a disk that refuses refuses the log as well
         return self
 
     def __exit__(self, *_):
         logger = logging.getLogger("edge_asd")
         logger.removeHandler(self)
-        logger.level, logger.propagate = self._before[0], self._before[1]
         logger.setLevel(self._before[0])
+        logger.propagate = self._before[1]
