@@ -51,12 +51,12 @@ def break_each(hall, server, stack):
     lasting, gone = outages[:3], outages[3:]
     assert "moved the stream from 'moved'" in outages[2].reason
     for outage in gone:  # their cause went with the child
-        outage.ended_s = outage.told_s
+        outage.mending_s = outage.ended_s = outage.told_s
     hall.notified(*lasting)
-    server["starved"].resume()
-    server.resume("suspended")
-    server.load("moved")
-    hall.mended(lasting)
+    starved, suspended, moved = lasting
+    hall.mend([starved], server["starved"].resume)
+    hall.mend([suspended], server.resume, "suspended")
+    hall.mend([moved], server.load, "moved")
     hall.recovered(*outages)
     assert not {wedged, killed} & set(children(hall.daemon))
     return outages
@@ -69,8 +69,7 @@ def break_all(hall, server, names):
     outages = [Outage(name, began_s) for name in names]
     hall.detected(*outages)
     hall.notified(*outages)
-    server.restart()
-    hall.mended(outages)
+    hall.mend(outages, server.restart)
     hall.recovered(*outages)
     hall.daemon.until(lambda: hall.daemon.get("/healthz")[0] == 200)
     return outages
@@ -131,8 +130,7 @@ def alert_through_the_loss_of_the_only_microphone(hall, server, microphone, soun
     hall.detected(outage)
     hall.notified(outage)
     assert hall.said.of("pump", "state")[-1]["event_id"] == alert
-    server.load("mic0")
-    hall.mended([outage])
+    hall.mend([outage], server.load, "mic0")
     hall.recovered(outage)
     assert hall.said.alert("pump", outage.heard_s) == alert
     return alert, outage
@@ -156,8 +154,7 @@ def test_without_a_sound_server_at_first_and_an_alert_that_outlives_microphone_a
             no_audio = hall.said.state("pump", lambda one: "no audio: " in one["reason"])
             assert no_audio[1]["state"] == "unknown"
             hall.notified(absent)
-            server.restart()
-            hall.mended([absent])
+            hall.mend([absent], server.restart)
             hall.recovered(absent)
             hall.settled("pump", "no_audio")
             alert, gone = alert_through_the_loss_of_the_only_microphone(

@@ -62,6 +62,11 @@ def break_signals(hall, left, right, sounds):
     return outages
 
 
+def mend_signals(left, right, sounds):
+    """All channels hear the machine run."""
+    left.signal = right.signal = sounds.on(sounds.normal, sounds.normal)
+
+
 def test_dead_signals_are_told_and_never_scored_and_a_loud_one_is_scored_and_clears_nothing(
     plant, mosquitto, tmp_path
 ):
@@ -100,9 +105,7 @@ def test_dead_signals_are_told_and_never_scored_and_a_loud_one_is_scored_and_cle
         assert hall.said.notices("loud") == []
         assert {one["state"] for _, one in hall.said.states("loud", dead_s)} <= {"warning", "alarm"}
 
-        for microphone in (left, right):
-            microphone.signal = sounds.on(sounds.normal, sounds.normal)
-        hall.mended(outages.values())
+        hall.mend(outages.values(), mend_signals, left, right, sounds)
         hall.recovered(*outages.values())
         for name, fault in FLAWS.items():
             hall.settled(name, fault)

@@ -233,7 +233,10 @@ class Outage:
     began_s: float
     told_s: float = 0.0
     reason: str = ""
+    mending_s: float = 0.0
+    """The cause is about to go away: audio may flow at any time from now on."""
     ended_s: float = 0.0
+    """It is gone."""
     heard_s: float = 0.0
 
     def detected(self, said, busy):
@@ -246,7 +249,7 @@ class Outage:
 
     def recovered(self, said, busy):
         """Audio flows again, in time after the cause is gone."""
-        self.heard_s = said.hears(self.monitor, max(self.told_s, self.ended_s))
+        self.heard_s = said.hears(self.monitor, max(self.told_s, self.mending_s))
         took_s, late_s = self.heard_s - self.ended_s, busy.late_s(self.ended_s, self.heard_s)
         logger.info("outage=%s heard_s=%.2f", self.monitor, took_s)
         assert took_s - late_s < RECOVERED_S, self
@@ -275,8 +278,11 @@ class Hall:
         return outage
 
     @staticmethod
-    def mended(outages):
-        """The cause is gone."""
+    def mend(outages, cause, *arguments):
+        """Make the cause go away."""
+        for outage in outages:
+            outage.mending_s = time.monotonic()
+        cause(*arguments)
         for outage in outages:
             outage.ended_s = time.monotonic()
 
