@@ -11,8 +11,12 @@ from edge_asd.health import Health, HealthBoard
 from edge_asd.publish.messages import EventMessage, MicrophoneMessage
 from edge_asd.publish.store import EventStore, Recorded
 from edge_asd.publish.topics import Topics
+from edge_asd.records import EventType
 
 logger = logging.getLogger(__name__)
+
+MAX_WAITING = 10_000
+"""Messages that wait for the disk at most, some 1 kB each."""
 
 Kept = EventMessage | MicrophoneMessage
 AnyRecorded = Recorded[EventMessage] | Recorded[MicrophoneMessage]
@@ -20,6 +24,9 @@ AnyRecorded = Recorded[EventMessage] | Recorded[MicrophoneMessage]
 
 class EventLog:
     """Alerts and notices in order, stored as soon as the disk takes them; used by one thread.
+
+    Where the disk refuses for so long that too many wait, the oldest updates are only logged, and
+    counted, before anything that begins or ends an alert.
 
     Args:
         store: Where they are kept.
@@ -36,6 +43,8 @@ class EventLog:
         stored: Callable[[AnyRecorded], None],
     ) -> None:
         self._store, self._topics, self._health, self._told = store, topics, health, stored
+        self.dropped = 0
+        """Messages that were only logged because too many waited."""
         self._waiting: deque[tuple[str, Kept]] = deque()
         self._fine()
 
@@ -48,15 +57,18 @@ class EventLog:
         """Store a message, after all that wait."""
         self._waiting.append((monitor, message))
         self.retry()
+        if len(self._waiting) > MAX_WAITING:
+            self._drop()
 
     def retry(self) -> None:
-        """Store what the disk refused before, oldest first; it is never forgotten."""
+        """Store what the disk refused before, oldest first."""
         while self._waiting:
             monitor, message = self._waiting[0]
             try:
                 recorded = self._record(monitor, message)
             except StorageError as error:
-                self._health.set("events", Health.CRITICAL, str(error))
+                lost = f"; {self.dropped} only in the log" if self.dropped else ""
+                self._health.set("events", Health.CRITICAL, f"{error}{lost}")
                 return
             self._waiting.popleft()
             self._fine()
@@ -65,10 +77,15 @@ class EventLog:
     def give_up(self) -> None:
         """Write to the log what the disk refuses to the last."""
         for monitor, message in self._waiting:
-            logger.error(
-                "monitor=%s event not stored, only logged: %s", monitor, message.to_json().decode()
-            )
+            _only_log(monitor, message)
         self._waiting.clear()
+
+    def _drop(self) -> None:
+        updates = (i for i, (_, m) in enumerate(self._waiting) if m.type is EventType.UPDATE)
+        at = next(updates, 0)
+        _only_log(*self._waiting[at])
+        del self._waiting[at]
+        self.dropped += 1
 
     def _record(self, monitor: str, message: Kept) -> AnyRecorded:
         topics = self._topics
@@ -85,3 +102,9 @@ class EventLog:
         else:
             text = f"the database was damaged and lies at {aside}; look into it, then restart"
             self._health.set("events", Health.WARNING, text)
+
+
+def _only_log(monitor: str, message: Kept) -> None:
+    logger.error(
+        "monitor=%s event not stored, only logged: %s", monitor, message.to_json().decode()
+    )

@@ -62,7 +62,7 @@ class Hearing:
         self._watch: SignalWatch | None = None
         self._rate = 0
         self._next_sample: int | None = None
-        self._heard = False  # a block came since the start
+        self._heard_until_s: float | None = None  # steady time after the newest block
         self._down = ""  # why the source does not deliver
         report.books.open(name, settle_s)
 
@@ -101,8 +101,8 @@ class Hearing:
         mono = block.samples[:, min(self._channel, block.samples.shape[1] - 1)]
         health = watch.block(mono, block.start / rate)
         self._measured(block, rate, health)
-        self._heard, self._down = True, ""
-        self._tell(health, block.captured_at + len(mono) / rate)
+        self._heard_until_s, self._down = block.captured_at + len(mono) / rate, ""
+        self._tell(health, block.captured_at - block.start / rate)
         return Sound(mono, health, lost_s if broken else 0.0)
 
     def account(self, sound: Sound, until_s: float, account: Account) -> None:
@@ -127,19 +127,19 @@ class Hearing:
             now_s: Steady time.
             notify: Whether that is the microphone's fault: a recording that is over is none.
         """
-        if not self._down and self._heard:
+        if not self._down and self._heard_until_s is not None:
             return  # what comes next says what this time was
         account = Account.MICROPHONE_FAULT if self._down else Account.STARTING
         self._report.books.ledger.spend(self.name, now_s, account)
         if notify and self._down:
             self._show(NO_AUDIO, self._down)
-            self._notice(Outage(NO_AUDIO, self._down), now_s)
+            self._notice(Outage(NO_AUDIO, self._down, self._heard_until_s), now_s)
 
     def _gap(self, *, dropped: bool) -> Account:
         """What the time between the last block and a new one was."""
         if self._down:
             return Account.MICROPHONE_FAULT
-        if not self._heard:
+        if self._heard_until_s is None:
             return Account.STARTING
         return Account.DROPPED if dropped else Account.GAPPED
 
@@ -158,11 +158,13 @@ class Hearing:
         if health.flaw is not None:
             metrics.hearing.flawed(self.name, health.flaw, seconds)
 
-    def _tell(self, health: BlockHealth, now_s: float) -> None:
-        fault = self.fault
+    def _tell(self, health: BlockHealth, origin_s: float) -> None:
+        """Tell of the newest block; ``origin_s`` is the steady time of stream second 0."""
+        fault, now_s = self.fault, self._heard_until_s or 0.0
         if fault is not None:
             self._show(fault.flaw.value, fault.reason)
-            self._notice(Outage(fault.flaw.value, fault.reason), now_s)
+            outage = Outage(fault.flaw.value, fault.reason, origin_s + fault.since_s)
+            self._notice(outage, now_s)
         elif health.flaw is None:  # a flaw that may yet last neither begins nor ends anything
             self._show("", "the signal is sound")
             self._notice(None, now_s)

@@ -20,6 +20,8 @@ class Outage:
     """``no_audio``, or a flaw of the signal."""
     reason: str
     """For people."""
+    since_s: float | None = None
+    """Steady time of the first sound that is missing; None for the moment it is told of."""
 
 
 class OutageNotices:
@@ -51,7 +53,7 @@ class OutageNotices:
             self._since_s = None
             return self._end(now_s)
         if self._since_s is None:
-            self._since_s = now_s
+            self._since_s = now_s if outage.since_s is None else outage.since_s
         if self._open is not None or now_s - self._since_s < self._notify_after_s:
             return None
         self._open = MicrophoneNotice(

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.alerts import alert
 
+from edge_asd import event_log
 from edge_asd.errors import StorageError
 from edge_asd.event_log import EventLog
 from edge_asd.health import Health, HealthBoard
@@ -172,3 +173,17 @@ def test_whenever_the_disk_is_full_everything_is_stored_once_and_in_order(
     assert bench.stored() == kinds
     assert [recorded.message.seq for recorded in bench.told] == list(range(1, len(kinds) + 1))
     bench.store.close()
+
+
+def test_too_many_that_wait_cost_the_oldest_updates_first(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(event_log, "MAX_WAITING", 3)
+    bench = Bench(tmp_path)
+    bench.disk.full = True
+    for kind in ("new", "update", "update", "end", "new"):
+        bench.log.add(NAME, event(kind))
+    assert (bench.log.waiting, bench.log.dropped) == (3, 2)
+    assert caplog.text.count("only logged") == 2
+    bench.disk.full = False
+    bench.log.retry()
+    kinds = [recorded.message.type for recorded in bench.told]
+    assert kinds == [EventType.NEW, EventType.END, EventType.NEW]

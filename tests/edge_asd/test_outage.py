@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,3 +75,11 @@ def test_every_end_follows_its_own_new(steps):
     for new, end in zip(told[::2], told[1::2], strict=False):
         assert new.id == end.id
         assert end.duration_s >= 10.0
+
+
+def test_an_outage_began_with_the_first_sound_that_is_missing():
+    watch = notices()
+    gone = replace(GONE, since_s=-2.0)
+    assert watch.update(gone, 0.0) is None
+    told = watch.update(gone, 8.0)
+    assert (told.started_at, told.duration_s) == (-2.0, 10.0)
