@@ -105,9 +105,12 @@ STRIKES = {
     "disk": 1100.0,  # the disk takes nothing
     "hold": 1600.0,  # the worker is held up
     "enrol": 2600.0,  # somebody enrols a monitor again
-    "restart": 2200.0,
+    "restart": 600.0,
     "broker": 3000.0,
 }
+
+
+_SHORTEST_S = 120.0
 
 
 class Strikes:
@@ -123,7 +126,11 @@ class Strikes:
     def __init__(self, seed: int, from_s: float, kinds: set[str], pace: float = 1.0) -> None:
         self.rng = random.Random(f"{seed} strikes")
         self.seen: Counter[str] = Counter()
-        self._kinds = {kind: every_s / pace for kind, every_s in STRIKES.items() if kind in kinds}
+        self._kinds = {
+            kind: max(_SHORTEST_S, every_s / pace)
+            for kind, every_s in STRIKES.items()
+            if kind in kinds
+        }
         self._due = {kind: self._after(kind, from_s) for kind in self._kinds}
 
     @property
@@ -150,6 +157,10 @@ class Strikes:
         for kind in kinds or self._due:
             if kind in self._due:
                 self._due[kind] = max(self._due[kind], until_s)
+
+    def stop(self, kind: str) -> None:
+        """Nothing of this kind any more; at least one other is left."""
+        self._due.pop(kind, None)
 
     def _after(self, kind: str, now_s: float) -> float:
         return now_s + 20.0 + self.rng.expovariate(1.0 / self._kinds[kind])

@@ -41,6 +41,8 @@ SAMPLES = 1000
 SHORT = 50_000
 """A shorter run meets everything more often, so as to meet it at all."""
 HURRY = 12.0
+RESTARTS = 0.2
+"""A longer run is not interrupted after so much of it: how memory grows is seen in one piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def soak(
         tell: Told how many there were, now and then.
         meddle: Called with every sample; for tests of the soak itself.
     """
-    began_s, every = time.monotonic(), max(50, windows // SAMPLES)
+    began_s, every = time.monotonic(), max(200, windows // SAMPLES)
     hurry = HURRY if windows <= SHORT else 1.0
     with ExitStack() as last:
         witness = last.enter_context(Witness(folder / "said"))
@@ -84,6 +86,8 @@ def soak(
         due = 0
         while board.judged < windows:
             board.step()
+            if windows > SHORT and board.judged > windows * RESTARTS:
+                board.strikes.stop("restart")
             if board.judged >= due and board.disk_works:
                 due = board.judged + every
                 witness.flush()
@@ -128,6 +132,8 @@ def _summary(board: Board, witness: Witness, seed: int, took_s: float) -> dict[s
         "first": asdict(samples[0]),
         "last": asdict(samples[-1]),
         "faults": scenes,
+        "alerts": witness.count("event", "new"),
+        "notices": witness.count("microphone", "new"),
         "strikes": dict(sorted(board.strikes.seen.items())),
         "programs": dict(sorted(board.programs.items())),
         "enrolments": dict(sorted(board.enrolled.items())),

@@ -73,6 +73,10 @@ class Witness(logging.Handler):
             for line in self._path.read_text().splitlines():
                 yield Said(*line.split())
 
+    def count(self, kind: str, type_: str) -> int:
+        """How many steps of one kind there were."""
+        return sum(one.kind == kind and one.type == type_ for one in self.said())
+
     def __enter__(self):
         logger = logging.getLogger("edge_asd")
         self._before = logger.level, logger.propagate
