@@ -18,6 +18,9 @@ class AudioSource(Protocol):
     def blocks(self) -> Iterator[Block]:
         """Yield blocks until the source is spent (finite) or closed.
 
+        ``captured_at`` of a live source is when the block had been read, less its length; what
+        delays there were is found out by whoever reads them.
+
         Raises:
             CaptureError: The source failed; it may be opened again later.
             DataError: A file of it cannot be decoded.

@@ -15,6 +15,7 @@ import json
 import os
 import threading
 import time
+from collections import deque
 from dataclasses import asdict
 from typing import Any, BinaryIO, NoReturn
 
@@ -28,6 +29,7 @@ from edge_asd.capture.pulse import TOKEN
 from edge_asd.errors import CaptureError
 
 _BLOCK_S = 0.1
+_PROOF_S = 0.05  # a sound server has told by then that it moved the stream
 _LAST_WORDS_S = 1.0
 
 
@@ -164,7 +166,7 @@ def _stream(writer: _Writer, arguments: argparse.Namespace) -> None:
         follow = threading.Thread(target=_follow, args=(writer, origin), name="route", daemon=True)
         follow.start()
     try:
-        _copy(opened, writer)
+        _copy(opened, writer, _PROOF_S if origin.route is not None else 0.0)
     except portaudio.PortAudioError as error:
         raise CaptureError(f"alsa: {device.name!r} stopped: {error}; is it unplugged?") from error
     finally:
@@ -206,21 +208,23 @@ def _follow(writer: _Writer, origin: Origin) -> None:
         writer.leave(f"alsa: {origin.client.follow(origin.route)}")
 
 
-def _copy(opened: Opened, writer: _Writer) -> None:
+def _copy(opened: Opened, writer: _Writer, proof_s: float) -> None:
+    """Copy blocks for ever, each once it is so old that another microphone's would be known."""
     rate = opened.rate
     frames = max(1, round(_BLOCK_S * rate))
-    began = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     start = sequence = 0
+    waiting: deque[tuple[int, bytes]] = deque()
     while True:
         data, overflowed = opened.stream.read(frames)
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         if overflowed:
-            # How much the driver lost is not said: what the clock misses, and at least one sample.
-            start += max(1, (now - began) * rate // 1_000_000_000 - start - frames)
+            start += 1  # how much the driver lost is not said; the owner finds out by time
         kind = wire.OVERFLOW if overflowed else wire.BLOCK
         payload = bytes(data)
         header = wire.Header(kind, sequence, start, now, frames, len(payload))
-        writer.write(wire.pack(header, payload))
+        waiting.append((now, wire.pack(header, payload)))
+        while waiting and now - waiting[0][0] >= proof_s * 1e9:
+            writer.write(waiting.popleft()[1])
         start, sequence = start + frames, sequence + 1
 
 

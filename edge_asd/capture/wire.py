@@ -6,7 +6,7 @@ r"""What the microphone's child process writes to its owner: a hello line, then 
     record := magic "EASB", kind u32, sequence u64, start u64, boottime_ns u64,
               frames u32, size u32, then ``size`` bytes of payload
       BLOCK    frames x channels samples as the driver gave them, in the hello's format, interleaved
-      OVERFLOW the same, after audio that the driver lost; start has jumped
+      OVERFLOW the same, after audio that the driver lost, who knows how much; start has jumped by 1
       ERROR    UTF-8: why it gives up; the last record
 
 The child copies bytes and computes nothing: it starts without NumPy, in a fraction of the time.
