@@ -61,7 +61,7 @@ def test_a_soak_with_a_leak_and_a_wrong_second_breaks_these_promises_and_no_othe
             )
 
     try:
-        outcome = soak_script.soak(tmp_path, seed=1, windows=900, broker=False, meddle=meddle)
+        outcome = soak_script.soak(tmp_path, seed=1, windows=600, broker=False, meddle=meddle)
     finally:
         for descriptor in leaked:
             os.close(descriptor)
