@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from brokers import mosquitto
 from hypothesis import HealthCheck, settings
+from support import punctual
 from support.processes import plant, shell
 from support.sound import enrolled, machine
 from support.tiny import write_tiny_bundle
@@ -16,6 +17,18 @@ __all__ = ["mosquitto", "plant", "shell"]
 # How fast an example is says how busy the machine is, and nothing about what is tested.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+def pytest_configure(config):
+    what = "real_time: promises in seconds of the real world; see support.punctual"
+    config.addinivalue_line("markers", what)
+
+
+def pytest_runtest_protocol(item, nextitem):
+    if item.get_closest_marker("real_time") is None:
+        return None
+    punctual.run(item, nextitem)
+    return True
 
 
 @pytest.fixture(scope="session")
