@@ -38,6 +38,8 @@ from soak.settings import MONITORS, QUOTA
 from soak.witness import Witness
 
 SAMPLES = 1000
+EVERY = 200
+"""Windows from one sample to the next, at least."""
 SHORT = 50_000
 """A shorter run meets everything more often, so as to meet it at all."""
 HURRY = 12.0
@@ -76,7 +78,7 @@ def soak(
         tell: Told how many there were, now and then.
         meddle: Called with every sample; for tests of the soak itself.
     """
-    began_s, every = time.monotonic(), max(200, windows // SAMPLES)
+    began_s, every = time.monotonic(), max(EVERY, windows // SAMPLES)
     hurry = HURRY if windows <= SHORT else 1.0
     with ExitStack() as last:
         witness = last.enter_context(Witness(folder / "said"))

@@ -50,6 +50,7 @@ def test_a_soak_with_a_leak_and_a_wrong_second_breaks_these_promises_and_no_othe
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(gauge_module, "REST_S", 0.5)
+    monkeypatch.setattr(soak_script, "EVERY", 20)
     leaked = []
 
     def meddle(board):
