@@ -93,12 +93,11 @@ class Board:
 
     def step(self) -> None:
         """Let some time pass, with what happens in it."""
-        station = self.station
-        station.rest()
+        self.station.rest()
         now_s = self.pace.counter()
         if now_s - self._looked_s >= 1.0:
             self._looked_s = now_s
-            station.observer.look()
+            self.station.observer.look()
             self._count()
         while self._later and self._later[0][0] <= now_s:
             getattr(self, f"_{self._later.pop(0)[1]}")()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,13 +166,13 @@ class Gauge:
         return Promise("memory is flat", self.slope < RSS_LIMIT, slope)
 
     def _steady(self, name: str) -> Promise:
-        """At the end there are moments with no more than there usually were after warm-up."""
+        """At the end there are moments with no more than there was at some time after warm-up."""
         count = max(1, len(self.running) // _WARM_UP)
-        early = statistics.median(getattr(s, name) for s in self.running[count : 2 * count])
-        late = min(getattr(s, name) for s in self.running[-count:])
-        most = max(getattr(s, name) for s in self.running)
-        text = f"{early:g} usually after warm-up, {late} at least in the end, {most} at most"
-        return Promise(f"no growth of {name}", late - early < 1.0, text)
+        early = max(getattr(sample, name) for sample in self.running[count : 2 * count])
+        late = min(getattr(sample, name) for sample in self.running[-count:])
+        most = max(getattr(sample, name) for sample in self.running)
+        text = f"{early} at most after warm-up, {late} at least in the end, {most} at any time"
+        return Promise(f"no growth of {name}", late <= early, text)
 
     def _given_back(self, name: str) -> Promise:
         first = getattr(self.closed[0], name)
