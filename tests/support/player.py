@@ -21,8 +21,8 @@ while True:
     sys.stdout.buffer.write(piece)
     sys.stdout.flush()
     now = time.monotonic()
-    due = max(due + 0.1 / float(speed), now)
-    time.sleep(due - now)
+    due = max(due + 0.1 / float(speed), now - 1.0)  # late by a second, it makes up for it
+    time.sleep(max(0.0, due - now))
 """
 
 
