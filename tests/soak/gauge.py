@@ -168,7 +168,7 @@ class Gauge:
     def _steady(self, name: str) -> Promise:
         """At the end there are moments with no more than there was at some time after warm-up."""
         count = max(1, len(self.running) // _WARM_UP)
-        early = max(getattr(sample, name) for sample in self.running[count : 2 * count])
+        early = max(getattr(sample, name) for sample in self.running[count : 3 * count])
         late = min(getattr(sample, name) for sample in self.running[-count:])
         most = max(getattr(sample, name) for sample in self.running)
         text = f"{early} at most after warm-up, {late} at least in the end, {most} at any time"
