@@ -31,6 +31,7 @@ SCRIPT = Path(soak_script.__file__)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # half a minute on an idle machine
 def test_ten_thousand_windows_with_faults_keep_every_promise():
     command = [sys.executable, SCRIPT, "--seed", "4", "--windows", str(WINDOWS), "--json"]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -46,6 +47,7 @@ def test_ten_thousand_windows_with_faults_keep_every_promise():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_soak_with_a_leak_and_a_wrong_second_breaks_these_promises_and_no_other(
     tmp_path, monkeypatch
 ):
