@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,7 @@ class Worker:
         report: The sinks.
         spawn: Starts the threads in which profiles are computed.
         drain_s: After ``stop``, so long it takes in what already arrived.
+        clock: Monotonic seconds, for how long scoring has been late.
     """
 
     def __init__(
@@ -75,15 +76,14 @@ class Worker:
         *,
         spawn: Spawn,
         drain_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.feeds = list(feeds)
         self.progress = 0
         """Grows with every round; for the watchdog."""
         self.failure: EdgeAsdError | None = None
         """What stopped the worker."""
-        self.stopped = False
-        """Its thread has ended, or is about to."""
-        self._report, self._drain_s = report, drain_s
+        self._report, self._drain_s, self._clock = report, drain_s, clock
         manifest = bundle.manifest
         self._overload = Overload(manifest.window_samples // manifest.hop_samples)
         self._show_overload()
@@ -138,7 +138,6 @@ class Worker:
         finally:
             self._report.log.retry()
             self._report.log.give_up()
-            self.stopped = True
 
     def stop(self) -> None:
         """End after the blocks that are already here."""
@@ -215,7 +214,7 @@ class Worker:
     def _keep_up(self) -> None:
         """Stretch the hop of all live monitors alike while scoring is late."""
         waiting_s = max((feed.capture.held_s for feed in self.feeds if feed.live), default=0.0)
-        if not self._overload.update(waiting_s, time.monotonic()):
+        if not self._overload.update(waiting_s, self._clock()):
             return
         for feed in self.feeds:
             if feed.live:

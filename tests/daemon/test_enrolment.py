@@ -106,7 +106,8 @@ def test_a_running_daemon_enrols_live_with_progress_and_survives_impatience(plan
     with DaemonProcess(state, "--config", config) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         request = {"command": "enrol", "monitor": "pump", "seconds": 60}
-        arguments = ("enrol", "--monitor", "pump", "--seconds", 60, "--state-dir", state)
+        # Long enough to be left before its end, however late this machine wakes us.
+        arguments = ("enrol", "--monitor", "pump", "--seconds", 240, "--state-dir", state)
         with background(*arguments, stderr=subprocess.PIPE) as leaver:
             daemon.until(lambda: daemon.state_of("pump") == "baselining")
             # Asked directly: another command line might take as long to start as this recording.

@@ -87,7 +87,7 @@ def check(folder):
         assert summary.accounted_s == board.read(monitor)[-1].end_s - WALL_S
         scored = summary.seconds[Account.SCORED]
         assert scored <= len(covered)
-        assert summary.seconds[Account.DOWN] >= 90_000
+        assert summary.seconds[Account.DOWN] >= WALL_S + 100_000 - edge_s
 
 
 def test_a_kill_before_any_statement_is_survived(folder):
