@@ -6,6 +6,7 @@ a profile, or *learning* it, which happens in a thread of its own while no audio
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 from pathlib import Path
@@ -14,6 +15,7 @@ from edge_asd.clock import uuid7
 from edge_asd.config import EvidenceConfig, MicrophoneConfig, MonitorConfig
 from edge_asd.decide import Moment
 from edge_asd.engine import NetworkSet
+from edge_asd.errors import StorageError
 from edge_asd.evidence.desk import Settled
 from edge_asd.health import Health
 from edge_asd.hearing import Hearing, Sound
@@ -169,6 +171,10 @@ class Monitor:
         """The daemon ends: evidence that waits for its end is kept as it is."""
         if self._listener is not None:
             self._listener.stop()
+        if self._recorder is not None:
+            with contextlib.suppress(StorageError):  # it is begun anew at the next start
+                self._recorder.finish()
+            self._recorder = None
 
     def stretch(self, hops: int) -> None:
         """Score every so many-th window."""

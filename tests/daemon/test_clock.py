@@ -209,7 +209,7 @@ def test_an_alert_that_was_left_open_in_the_future_goes_on_and_ends(plant, tmp_p
     with Board(plant, tmp_path, machine, clock=clock) as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         machine.play("faulty")
-        daemon.logged("type=new")
+        daemon.until(lambda: stored_events(daemon.state))
         daemon.kill()
     clock.set(0.0)
     machine.play("normal")

@@ -26,7 +26,7 @@ from support.listening import (
 from support.processes import cli, lines, stored_events
 from support.pulse import SoundServer
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.real_time]
 
 UNWRITTEN_S = 12.0
 """A kill takes the newest ten seconds of the ledger, and those that a window could still cover."""

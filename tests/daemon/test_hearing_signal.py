@@ -21,7 +21,7 @@ from support.listening import (
 from support.processes import QUICK
 from support.pulse import SoundServer
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.real_time]
 
 FLAWS = {"zero": "digital_zero", "stuck": "stuck", "covered": "noise_floor"}
 NAMES = (*FLAWS, "loud")

@@ -19,6 +19,8 @@ from edge_asd.capture import Microphone, capture, parse_source
 from edge_asd.errors import CaptureError, StallError
 from edge_asd.steady import SteadyClock
 
+pytestmark = pytest.mark.real_time
+
 RATE = 16_000
 NOTICED_S = 1.0
 

@@ -16,6 +16,8 @@ from support.pulse import SoundServer, VirtualMicrophone
 from edge_asd.capture import Resampler, capture
 from edge_asd.steady import SteadyClock
 
+pytestmark = pytest.mark.real_time
+
 DETECTED_S, RECOVERED_S = 3.0, 10.0
 """What is promised: a fault is seen, and audio flows again once its cause is gone."""
 

