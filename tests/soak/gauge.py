@@ -12,7 +12,7 @@ import numpy as np
 
 RSS_LIMIT = 1e6
 """Bytes by which memory may grow within 100 000 windows."""
-LONG_ENOUGH = 100_000
+LONG_ENOUGH = 500_000
 """A shorter run cannot tell such a slope from the settling of an allocator."""
 SHORT_RISE = 80e6
 """Bytes by which it may settle in a shorter one."""
