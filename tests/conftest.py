@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from brokers import mosquitto
 from hypothesis import HealthCheck, settings
@@ -22,6 +24,10 @@ settings.load_profile("steady")
 def pytest_configure(config):
     what = "real_time: promises in seconds of the real world; see support.punctual"
     config.addinivalue_line("markers", what)
+    # A shell without job control makes what it runs in its background deaf to Ctrl-C, and our
+    # children would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_protocol(item, nextitem):
