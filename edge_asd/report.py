@@ -115,16 +115,6 @@ class Reporter:
         worse = previous is not None and previous.severity is not event.severity
         if event.type is EventType.NEW or worse:
             self.metrics.alert(monitor, event.severity)
-        logger.warning(
-            "monitor=%s event=%s type=%s severity=%s score=%.2f threshold=%.2f nearest=%s",
-            monitor,
-            event.id,
-            event.type.value,
-            event.severity.value,
-            event.score,
-            event.threshold,
-            event.nearest,
-        )
         provisional = profile.calibration.provisional
         event_id, evidence = self._evidence.get(monitor, ("", None))
         message = EventMessage.from_event(
@@ -138,6 +128,16 @@ class Reporter:
             evidence=evidence if event_id == event.id else None,
         )
         self.log.add(monitor, message)
+        logger.warning(
+            "monitor=%s event=%s type=%s severity=%s score=%.2f threshold=%.2f nearest=%s",
+            monitor,
+            event.id,
+            event.type.value,
+            event.severity.value,
+            event.score,
+            event.threshold,
+            event.nearest,
+        )
 
     def evidence(self, settled: Settled, going_on: Event | None, profile: Profile) -> None:
         """What was kept of an alert; told as an update while it goes on, and with its end."""
@@ -152,14 +152,6 @@ class Reporter:
 
     def notice(self, monitor: str, notice: MicrophoneNotice) -> None:
         """Record that a microphone does not work, or works again."""
-        logger.warning(
-            "monitor=%s microphone=%s type=%s fault=%s reason=%r",
-            monitor,
-            notice.id,
-            notice.type.value,
-            notice.fault,
-            notice.reason,
-        )
         wall = self.clock.wall
         message = MicrophoneMessage.from_notice(
             replace(
@@ -173,6 +165,14 @@ class Reporter:
             stamp=self._stamp(),
         )
         self.log.add(monitor, message)
+        logger.warning(
+            "monitor=%s microphone=%s type=%s fault=%s reason=%r",
+            monitor,
+            notice.id,
+            notice.type.value,
+            notice.fault,
+            notice.reason,
+        )
 
     def _dated(self, event: Event) -> Event:
         """The same event in wall time."""
