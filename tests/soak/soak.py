@@ -112,7 +112,7 @@ def _exercised(board: Board, windows: int) -> Promise:
     met = {*board.strikes.seen, *(kind for plan in board.plans.values() for kind in plan.seen)}
     missing = sorted(board.everything - met)
     text = f"{len(met)} kinds of faults" + (f", never {', '.join(missing)}" if missing else "")
-    return Promise("faults were injected", windows <= SHORT or not missing, text)
+    return Promise("faults were injected", windows < LONG_ENOUGH or not missing, text)
 
 
 def _summary(board: Board, witness: Witness, seed: int, took_s: float) -> dict[str, Any]:

@@ -130,6 +130,7 @@ class Station:
             model=model,
             clock=self.clock,
         )
+        closers.callback(self.report.end)  # once the worker has ended, and before the ledger does
         self.watch = ProgressWatch(_PATIENCE_S)
         self.http = HttpServer(
             "127.0.0.1:0",
