@@ -32,7 +32,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from edge_asd.errors import EdgeAsdError
 from soak.audit import accounts, audit
 from soak.board import Board
-from soak.gauge import Promise, measure
+from soak.gauge import LONG_ENOUGH, Promise, measure
 from soak.pace import StuckError
 from soak.settings import MONITORS, QUOTA
 from soak.witness import Witness
