@@ -31,6 +31,7 @@ from soak.sources import Place, PlayedSource, StagedSource
 from soak.station import Ground, Station
 
 _HOUR_S = 3600
+_LAST_S = 12.0  # so that what befell it last is seen in the books
 
 
 class Board:
@@ -111,7 +112,10 @@ class Board:
         """End the daemon for good, with all that waits written and delivered."""
         while self._later:
             getattr(self, f"_{self._later.pop(0)[1]}")()
-        self.station.rest()
+        until_s = self.pace.counter() + _LAST_S
+        self.strikes.defer(until_s + _LAST_S)
+        while self.pace.counter() < until_s:
+            self.step()
         self._deliver()
         self._stop()
         if self._broker is not None:

@@ -25,7 +25,7 @@ GLANCE_S = 0.0004
 """So long the worker really waits for a source that has nothing."""
 _STALL_S = 6.0
 _RATES = (22_050, 8_000)  # comes back at a higher rate, or at one that is too low
-_BLOCKS_S = (0.1, 0.25, 0.5, 1.0, 1.0, 1.0)
+_BLOCKS_S = (0.1, 0.25, 0.5, 0.8, 0.8, 0.8)  # a second that waits is one not caught up with
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ class PlayedSource(_Waiting):
         parts: list[Block] = []
         for block in self._program.blocks():
             parts.append(block)
-            if sum(len(part.samples) for part in parts) >= self.sample_rate:
+            if sum(len(part.samples) for part in parts) >= 0.8 * self.sample_rate:
                 if not self._wait(parts):
                     return
                 yield self._joined(parts)

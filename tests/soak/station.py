@@ -70,6 +70,12 @@ class ScoredSeconds(Reporter):
         self.scored_s: Counter[str] = Counter()
         self._until_s: dict[str, int] = {}
 
+    def end(self) -> None:
+        """What was scored and not spent before the end is no second yet."""
+        for monitor, timeline in self.books.ledger._timelines.items():
+            beyond_s = self._until_s.get(monitor, 0) - timeline._spent_s
+            self.scored_s[monitor] -= max(0, beyond_s)
+
     def score(self, monitor, scored, state, profile, window) -> None:
         super().score(monitor, scored, state, profile, window)
         began_s = max(whole(scored.captured_at), self._until_s.get(monitor, 0))
@@ -203,11 +209,17 @@ class Station:
 
     def _start(self, feeds: list[Feed]) -> None:
         ground = self._ground
-        # The worker measures how long it was late in its own time, and waits for nobody else's.
+        # It naps where it would wait, and drains as long as there is something.
         hurried = SimpleNamespace(monotonic=ground.pace.counter, sleep=lambda _s: _nap())
         self._closers.enter_context(mock.patch.object(worker_module, "time", hurried))
         self.worker = Worker(
-            feeds, ground.bundle, ground.state_dir, self.report, spawn=_spawn, drain_s=1.0
+            feeds,
+            ground.bundle,
+            ground.state_dir,
+            self.report,
+            spawn=_spawn,
+            drain_s=1.0,
+            clock=ground.pace.counter,
         )
         self.observer = Observer(
             ground.config.device,
