@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -88,6 +88,18 @@ class MonitorConfig(Section):
         return value
 
 
+class HomeAssistantConfig(Section):
+    """Entities that appear in Home Assistant by themselves."""
+
+    prefix: str = Field(default="homeassistant", pattern=r"^[A-Za-z0-9_/-]{1,64}$")
+    """First part of the discovery topics, as Home Assistant has it."""
+    form: Literal["device", "entity"] = "device"
+    """One message for the device (Home Assistant 2024.12 or newer), or one for each entity."""
+
+
+Verb = Literal["inhibit", "snooze", "ack", "enabled", "enrol", "normal"]
+
+
 class MqttConfig(Section):
     """The broker."""
 
@@ -101,6 +113,9 @@ class MqttConfig(Section):
     key_file: str | None = None
     protocol: str = Field(default="auto", pattern=r"^(auto|5|3\.1\.1)$")
     """``auto`` tries MQTT 5 first."""
+    commands: tuple[Verb, ...] = ()
+    """What may be asked for over MQTT; who may ask is up to the broker's access control."""
+    home_assistant: HomeAssistantConfig | None = None
 
     @field_validator("protocol", mode="before")
     @classmethod
@@ -144,10 +159,22 @@ class HistoryConfig(Section):
     """What every second was: scored, gapped, idle …"""
 
 
+class OutboxConfig(Section):
+    """What waits for the broker."""
+
+    max_mb: Annotated[float, Field(ge=1, le=100_000, allow_inf_nan=False)] = 64.0
+    """Reports go first when it is full, then updates of alerts, their beginnings and ends last."""
+    max_days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] = 30.0
+    """What is older is given up."""
+
+
 class HttpConfig(Section):
     """The HTTP endpoint for metrics and health."""
 
     listen: str = "127.0.0.1:9108"
+    """Beyond loopback only with a token."""
+    token_file: str | None = None
+    """As ``mqtt.password_file``; sent as ``Authorization: Bearer …``."""
 
 
 class JsonlConfig(Section):
@@ -169,6 +196,7 @@ class Config(Section):
     evidence: EvidenceConfig = EvidenceConfig()
     microphone: MicrophoneConfig = MicrophoneConfig()
     history: HistoryConfig = HistoryConfig()
+    outbox: OutboxConfig = OutboxConfig()
     bundle: str | None = None
     """Path of a bundle; the one that ships with the package if absent."""
 

@@ -126,7 +126,12 @@ class Daemon:
             backend=networks.backend,
         )
         self.metrics.set_model(model)
-        store = EventStore(self.options.state_dir)
+        outbox = self.config.outbox
+        store = EventStore(
+            self.options.state_dir,
+            max_bytes=int(outbox.max_mb * 2**20),
+            max_age_s=outbox.max_days * _DAY_S,
+        )
         self._closers.append(store.close)
         mqtt = open_mqtt(
             self.config, store.outbox, model, self.metrics, started_at=self._started_at

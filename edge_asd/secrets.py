@@ -11,34 +11,37 @@ from edge_asd.errors import ConfigError
 _SCHEME = "credential:"
 
 
-def read_secret(reference: str | None, environ: Mapping[str, str]) -> str | None:
+def read_secret(
+    reference: str | None, environ: Mapping[str, str], *, key: str = "mqtt.password_file"
+) -> str | None:
     """Read a secret.
 
     Args:
         reference: ``credential:NAME`` or a path; None for no secret.
         environ: Where ``CREDENTIALS_DIRECTORY`` stands.
+        key: Where the operator wrote the reference, for messages.
 
     Raises:
         ConfigError: It is missing, unreadable, or readable by others.
     """
     if reference is None:
         return None
-    path = _credential(reference, environ) if reference.startswith(_SCHEME) else Path(reference)
+    path = _credential(reference, environ, key) if reference.startswith(_SCHEME) else Path(reference)
     try:
         mode = path.stat().st_mode
         if mode & (stat.S_IRWXG | stat.S_IRWXO) and not reference.startswith(_SCHEME):
-            raise ConfigError(f"mqtt.password_file: {path} can be read by others; chmod 600 it")
+            raise ConfigError(f"{key}: {path} can be read by others; chmod 600 it")
         return path.read_text(encoding="utf-8").rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"mqtt.password_file: {path}: {reason}") from error
+        raise ConfigError(f"{key}: {path}: {reason}") from error
 
 
-def _credential(reference: str, environ: Mapping[str, str]) -> Path:
+def _credential(reference: str, environ: Mapping[str, str], key: str) -> Path:
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
         raise ConfigError(
-            f"mqtt.password_file: {reference} needs LoadCredential= in the systemd unit; "
+            f"{key}: {reference} needs LoadCredential= in the systemd unit; "
             "outside systemd name a file"
         )
     return Path(folder) / reference.removeprefix(_SCHEME)

@@ -32,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.1
 
+Verb = Callable[[Mapping[str, Any], Reply, Future[dict[str, Any]]], None]
+"""A command, in the worker's thread: the request, whom to tell about progress, and what takes the
+result, now or later."""
+
 
 @dataclass(slots=True, eq=False)
 class Feed:
@@ -87,6 +91,7 @@ class Worker:
         manifest = bundle.manifest
         self._overload = Overload(manifest.window_samples // manifest.hop_samples)
         self._show_overload()
+        self._verbs: dict[str, Verb] = {"status": self._status, "enrol": self._enrol}
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._enrolments = Enrolments(
@@ -160,6 +165,10 @@ class Worker:
         self._tasks.put(carry_out)
         return result
 
+    def learn_verb(self, name: str, verb: Verb) -> None:
+        """Add a command; before ``run``, or in the worker's own thread."""
+        self._verbs[name] = verb
+
     # Rounds
 
     def _round(self) -> None:
@@ -172,7 +181,7 @@ class Worker:
             task()
         self._report.look()
         for settled in self._report.books.evidence.settled():
-            self._monitor_of(settled.monitor).settled(settled)
+            self.monitor(settled.monitor).settled(settled)
         self._keep_up()
         waiting = [feed for feed in self.feeds if self._wants_audio(feed)]
         if not waiting:
@@ -277,21 +286,36 @@ class Worker:
     def _command(
         self, request: Mapping[str, Any], progress: Reply, result: Future[dict[str, Any]]
     ) -> None:
-        command = request.get("command")
-        if command == "status":
-            result.set_result({"monitors": [status_of(monitor) for monitor in self.monitors]})
-        elif command == "enrol":
-            wanted = EnrolCommand.parse(request)
-            feed, monitor = self._feed_of(wanted.monitor), self._monitor_of(wanted.monitor)
-            rate = feed.capture.sample_rate
-            self._enrolments.command(wanted, monitor, rate, progress=progress, result=result)
-        else:
-            raise UsageError(f"unknown command {command!r}; this daemon knows: status, enrol")
+        verb = self._verbs.get(str(request.get("command")))
+        if verb is None:
+            known = ", ".join(sorted(self._verbs))
+            raise UsageError(
+                f"unknown command {request.get('command')!r}; this daemon knows: {known}"
+            )
+        verb(request, progress, result)
+
+    def _status(
+        self, _request: Mapping[str, Any], _progress: Reply, result: Future[dict[str, Any]]
+    ) -> None:
+        result.set_result({"monitors": [status_of(monitor) for monitor in self.monitors]})
+
+    def _enrol(
+        self, request: Mapping[str, Any], progress: Reply, result: Future[dict[str, Any]]
+    ) -> None:
+        wanted = EnrolCommand.parse(request)
+        feed, monitor = self._feed_of(wanted.monitor), self.monitor(wanted.monitor)
+        rate = feed.capture.sample_rate
+        self._enrolments.command(wanted, monitor, rate, progress=progress, result=result)
 
     def _capture_of(self, monitor: Monitor) -> CaptureThread:
         return self._feed_of(monitor.name).capture
 
-    def _monitor_of(self, name: str) -> Monitor:
+    def monitor(self, name: str) -> Monitor:
+        """The monitor of that name.
+
+        Raises:
+            UsageError: There is none.
+        """
         return next(m for m in self._feed_of(name).monitors if m.name == name)
 
     def _feed_of(self, name: str) -> Feed:
