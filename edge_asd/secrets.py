@@ -26,7 +26,9 @@ def read_secret(
     """
     if reference is None:
         return None
-    path = _credential(reference, environ, key) if reference.startswith(_SCHEME) else Path(reference)
+    path = (
+        _credential(reference, environ, key) if reference.startswith(_SCHEME) else Path(reference)
+    )
     try:
         mode = path.stat().st_mode
         if mode & (stat.S_IRWXG | stat.S_IRWXO) and not reference.startswith(_SCHEME):
