@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,20 @@ class Notifier:
     def ready(self) -> None:
         """Say that start-up is complete."""
         self._send("READY=1")
+
+    def reloading(self, now_us: int | None = None) -> None:
+        """Say that the configuration is being read again; ``ready`` says that it is done.
+
+        Args:
+            now_us: The monotonic clock, by which the manager tells an old answer from a new one;
+                None asks the system.
+        """
+        at_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000 if now_us is None else now_us
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={at_us}")
+
+    def extend_timeout(self, seconds: float) -> None:
+        """Ask for more time, counted from now, for a start, a reload or an end that takes long."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
     def status(self, text: str) -> None:
         """Show one line in ``systemctl status``."""

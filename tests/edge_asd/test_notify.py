@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 
 import pytest
 
@@ -26,6 +27,22 @@ def test_every_message_arrives_in_its_own_datagram(manager):
     notifier.stopping()
     heard = [manager.recv(200) for _ in range(4)]
     assert heard == [b"READY=1", b"STATUS=2/2 sources, alarm 0", b"WATCHDOG=1", b"STOPPING=1"]
+
+
+def test_a_reload_is_announced_with_the_clock_that_the_manager_compares(manager):
+    notifier = Notifier.from_environment({"NOTIFY_SOCKET": manager.getsockname()})
+    before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    notifier.reloading()
+    first, second = manager.recv(200).decode().split("\n")
+    assert first == "RELOADING=1"
+    assert before_us <= int(second.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
+    notifier.reloading(now_us=7)
+    assert manager.recv(200) == b"RELOADING=1\nMONOTONIC_USEC=7"
+
+
+def test_time_asked_for_is_in_microseconds(manager):
+    Notifier.from_environment({"NOTIFY_SOCKET": manager.getsockname()}).extend_timeout(90)
+    assert manager.recv(200) == b"EXTEND_TIMEOUT_USEC=90000000"
 
 
 def test_an_abstract_socket_is_found():
