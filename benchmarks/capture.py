@@ -48,9 +48,12 @@ START_S = 300.0
 
 # The daemon itself, which also says how old the newest sample of a window was at its score.
 DAEMON = """
+import os
 import sys
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as edge_asd.__main__ does before NumPy is loaded
 from edge_asd import report
-from edge_asd.cli import main
+from edge_asd.__main__ import main
 
 score = report.Reporter.score
 
