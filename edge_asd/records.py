@@ -132,6 +132,11 @@ class Event:
     level_dbfs: float
     ended_at: float | None = None
     reason: str = ""
+    acked_by: str | None = None
+    """Who has taken note of it."""
+    acked_at: float | None = None
+    held: bool = False
+    """It began while the monitor was snoozed: recorded, and told to nobody so far."""
 
 
 @dataclass(frozen=True, slots=True)

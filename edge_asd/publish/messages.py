@@ -91,7 +91,7 @@ class EventMessage(Stamp, Versioned):
     id: str
     """UUIDv7, the same from new to end."""
     seq: Count = 0
-    """Counts the messages of this monitor; given by the store."""
+    """Counts the messages of this monitor; given by the store. 0 of a step that is held back."""
     type: EventType
     source: str
     """Name of the monitor."""
@@ -115,6 +115,16 @@ class EventMessage(Stamp, Versioned):
     reason: str
     evidence: EvidenceRef | None = None
     """Null until it is on the disk, and where none was kept."""
+    acked_by: str | None = None
+    """Who has taken note of the alert; null until somebody has."""
+    acked_at: Time | None = None
+    snoozed_until: Time | None = None
+    """Until then the monitor is silent; null while it is not snoozed."""
+    held: bool = False
+    """Only recorded, because the alert began while the monitor was snoozed. Never true in what is
+    published: an alert that outlasts the snooze is published as ``new`` when that is over."""
+    rehearsal: bool = False
+    """Made by ``edge-asd simulate --fault`` to try the alerting chain; nothing was heard."""
 
     @classmethod
     def from_event(
@@ -129,6 +139,8 @@ class EventMessage(Stamp, Versioned):
         windows_dropped: int = 0,
         coverage: float | None = None,
         evidence: EvidenceRef | None = None,
+        snoozed_until: float | None = None,
+        rehearsal: bool = False,
     ) -> Self:
         """Complete a record of the pipeline with what only the daemon knows.
 
@@ -142,6 +154,8 @@ class EventMessage(Stamp, Versioned):
             windows_dropped: Windows lost to overload since the alert began.
             coverage: Share of the seconds since the alert began that were scored.
             evidence: What was kept of it so far.
+            snoozed_until: Wall time at which the monitor's snooze ends.
+            rehearsal: It did not happen.
         """
         return cls(
             device=device,
@@ -167,6 +181,11 @@ class EventMessage(Stamp, Versioned):
             audio=Audio(dbfs=event.level_dbfs),
             reason=event.reason,
             evidence=evidence,
+            acked_by=event.acked_by,
+            acked_at=None if event.acked_at is None else rfc3339(event.acked_at),
+            snoozed_until=None if snoozed_until is None else rfc3339(snoozed_until),
+            held=event.held,
+            rehearsal=rehearsal,
             **dict(stamp),
         )
 
@@ -192,6 +211,9 @@ class EventMessage(Stamp, Versioned):
             level_dbfs=or_nan(self.audio.dbfs),
             ended_at=None if self.ended_at is None else parse_rfc3339(self.ended_at),
             reason=self.reason,
+            acked_by=self.acked_by,
+            acked_at=None if self.acked_at is None else parse_rfc3339(self.acked_at),
+            held=self.held,
         )
 
 
@@ -213,10 +235,18 @@ class MicrophoneMessage(Stamp, Versioned):
     updated_at: Time
     ended_at: Time | None
     duration_s: Milli
+    rehearsal: bool = False
+    """Made by ``edge-asd simulate --fault`` to try the alerting chain; the microphone is well."""
 
     @classmethod
     def from_notice(
-        cls, notice: MicrophoneNotice, *, device: str, monitor: str, stamp: Stamp
+        cls,
+        notice: MicrophoneNotice,
+        *,
+        device: str,
+        monitor: str,
+        stamp: Stamp,
+        rehearsal: bool = False,
     ) -> Self:
         """Complete a record with what only the daemon knows.
 
@@ -225,6 +255,7 @@ class MicrophoneMessage(Stamp, Versioned):
             device: Name of the device.
             monitor: Name of the monitor.
             stamp: When it was decided.
+            rehearsal: It did not happen.
 
         Raises:
             ValueError: It is an update, which this message does not have.
@@ -240,6 +271,7 @@ class MicrophoneMessage(Stamp, Versioned):
             updated_at=rfc3339(notice.updated_at),
             ended_at=None if notice.ended_at is None else rfc3339(notice.ended_at),
             duration_s=notice.duration_s,
+            rehearsal=rehearsal,
             **dict(stamp),
         )
 

@@ -45,6 +45,17 @@ class StateMessage(Stamp, Versioned):
     updated_at: Time
     event_id: str | None = None
     """Alert that is going on."""
+    enabled: bool = True
+    """False once an operator has switched the monitor off; its state is ``inhibited`` then."""
+    inhibited_until: Time | None = None
+    """End of the maintenance; null without one, and where it lasts until somebody ends it."""
+    snoozed_until: Time | None = None
+    """Until then no alert is raised; null while the monitor is not snoozed."""
+    acked_by: str | None = None
+    """Who has taken note of the alert that is going on."""
+    acked_at: Time | None = None
+    rehearsal: bool = False
+    """Made by ``edge-asd simulate --fault`` to try the alerting chain; the machine is as before."""
 
     @model_validator(mode="after")
     def _unknown_has_a_reason(self) -> Self:
@@ -122,6 +133,8 @@ class CheckMessage(Payload):
 
     status: Health
     text: str
+    rehearsal: bool = False
+    """Made by ``edge-asd simulate --fault``; all is well."""
 
 
 class HealthMessage(Versioned):

@@ -6,12 +6,18 @@ import sqlite3
 
 from edge_asd.database import Schema
 
+_SWITCHES = """CREATE TABLE switches (
+        monitor TEXT PRIMARY KEY,
+        payload TEXT NOT NULL
+    )"""
+
 _STATEMENTS = (
     """CREATE TABLE monitors (
         name TEXT PRIMARY KEY,
         seq INTEGER NOT NULL,
         open_event TEXT,
-        open_notice TEXT
+        open_notice TEXT,
+        open_rehearsal TEXT
     )""",
     """CREATE TABLE events (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -38,9 +44,13 @@ _STATEMENTS = (
     )""",
     # Covers the sums and the overflow order, so that neither reads a payload.
     "CREATE INDEX outbox_class ON outbox (class, id, bytes, created_at)",
+    _SWITCHES,
 )
 
-_MIGRATIONS = {1: ("ALTER TABLE monitors ADD COLUMN open_notice TEXT",)}
+_MIGRATIONS = {
+    1: ("ALTER TABLE monitors ADD COLUMN open_notice TEXT",),
+    2: ("ALTER TABLE monitors ADD COLUMN open_rehearsal TEXT", _SWITCHES),
+}
 
 
 def _seed(connection: sqlite3.Connection, now_s: float) -> None:
@@ -51,7 +61,7 @@ def _seed(connection: sqlite3.Connection, now_s: float) -> None:
 
 
 SCHEMA = Schema(
-    version=2,
+    version=3,
     statements=_STATEMENTS,
     holds="unsent messages",
     migrations=_MIGRATIONS,

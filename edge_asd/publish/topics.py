@@ -9,6 +9,9 @@ import unicodedata
 _MAX_SEGMENT = 64
 _SEGMENT = re.compile(r"[a-z0-9_-]{1,64}")
 
+THINGS = ("enabled", "inhibit", "snooze", "ack")
+"""What of a monitor can be set: ``…/<thing>/set``, answered by the retained ``…/<thing>/state``."""
+
 
 def topic_segment(text: str) -> str:
     """Make one topic segment of any name.
@@ -74,6 +77,26 @@ class Topics:
     def picture(self, monitor: str) -> str:
         """The last alert's spectrogram, PNG, retained; only if asked for."""
         return self._of(monitor, "picture")
+
+    def thing_set(self, monitor: str, thing: str) -> str:
+        """Where one of ``THINGS`` is asked for; nothing retained is heard there."""
+        return self._of(monitor, f"{thing}/set")
+
+    def thing_state(self, monitor: str, thing: str) -> str:
+        """How one of ``THINGS`` stands, retained: ``ON`` or ``OFF``, of a snooze its minutes."""
+        return self._of(monitor, f"{thing}/state")
+
+    def every_set(self, thing: str) -> str:
+        """Filter for ``thing_set`` of all monitors."""
+        return f"{self.base}/+/{thing}/set"
+
+    def command(self, verb: str) -> str:
+        """Where a command is asked for, JSON."""
+        return f"{self.base}/cmd/{verb}"
+
+    def reply(self, verb: str) -> str:
+        """Its answer, for whoever named no response topic (MQTT 3.1.1)."""
+        return f"{self.base}/cmd/{verb}/reply"
 
     def _of(self, monitor: str, leaf: str) -> str:
         return f"{self.base}/{topic_segment(monitor)}/{leaf}"

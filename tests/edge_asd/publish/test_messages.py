@@ -76,6 +76,11 @@ def test_an_event_has_exactly_these_fields():
             "sha256": "cd" * 32,
             "bytes": 12,
         },
+        "acked_by": None,
+        "acked_at": None,
+        "snoozed_until": None,
+        "held": False,
+        "rehearsal": False,
         "clock": {"synchronized": True},
         "monotonic_ns": 12,
         "boot_id": "b",
@@ -98,8 +103,9 @@ def test_numbers_are_finite_or_null_and_read_back(score, threshold, percentile, 
 
 
 def test_an_event_goes_to_the_wire_and_back():
-    ended = record("end", ended_at=WALL_S + 20.25, reason="quiet again")
-    assert message("end", ended_at=WALL_S + 20.25, reason="quiet again").to_event() == ended
+    said = {"reason": "quiet again", "acked_by": "anna", "acked_at": WALL_S + 15.5, "held": True}
+    ended = record("end", ended_at=WALL_S + 20.25, **said)
+    assert message("end", ended_at=WALL_S + 20.25, **said).to_event() == ended
 
 
 def test_fields_of_a_later_version_are_ignored():
@@ -109,7 +115,8 @@ def test_fields_of_a_later_version_are_ignored():
 
 def test_an_event_of_the_first_release_reads_back():
     payload = strict(message().to_json())
-    del payload["evidence"]
+    for later in ("evidence", "acked_by", "acked_at", "snoozed_until", "held", "rehearsal"):
+        del payload[later]
     assert EventMessage.model_validate(payload) == message()
 
 
@@ -132,6 +139,7 @@ def test_a_microphone_fault_has_exactly_these_fields():
         "updated_at": "2026-09-21T14:13:23.000Z",
         "ended_at": "2026-09-21T14:13:50.500Z",
         "duration_s": 30.5,
+        "rehearsal": False,
         "clock": {"synchronized": True},
         "monotonic_ns": 12,
         "boot_id": "b",
@@ -228,4 +236,5 @@ def test_the_other_messages_serialise():
     assert strict(info.to_json())["monitors"] == [{"name": "m", "topic_segment": "m"}]
     checks = {"mqtt": Check(Health.WARNING, "away")}
     health = HealthMessage.from_checks(Health.WARNING, checks, device="d", updated_at=WALL_S)
-    assert strict(health.to_json())["checks"] == {"mqtt": {"status": "warning", "text": "away"}}
+    shown = {"status": "warning", "text": "away", "rehearsal": False}
+    assert strict(health.to_json())["checks"] == {"mqtt": shown}

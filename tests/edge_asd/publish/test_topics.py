@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_asd.publish.topics import Topics, topic_segment
+from edge_asd.publish.topics import THINGS, Topics, topic_segment
 
 
 @given(st.text())
@@ -49,3 +49,13 @@ def test_the_tree():
     assert [leaf("pump-1") for leaf in leaves] == [
         f"edge-asd/hall-3/pump-1/{leaf}" for leaf in LEAVES
     ]
+
+
+def test_what_can_be_set_has_a_topic_to_ask_and_one_that_answers():
+    topics = Topics("hall")
+    for thing in THINGS:
+        assert topics.thing_set("pump-1", thing) == f"edge-asd/hall/pump-1/{thing}/set"
+        assert topics.thing_state("pump-1", thing) == f"edge-asd/hall/pump-1/{thing}/state"
+        assert topics.every_set(thing) == f"edge-asd/hall/+/{thing}/set"
+    assert topics.command("enrol") == "edge-asd/hall/cmd/enrol"
+    assert topics.reply("enrol") == "edge-asd/hall/cmd/enrol/reply"
