@@ -24,8 +24,11 @@ WINDOW_RESULTS = ("scored", "gapped", "dropped", "inhibited", "idle", "flawed", 
 RESTART_REASONS = ("exited", "stalled", "open_failed")
 SUPPRESS_REASONS = ("cooldown", "inhibited")
 LATENCY_STAGES = ("queue", "features", "inference", "total")
+"""``queue`` is the audio that waits behind a window, ``total`` the time from its last sample to its
+score: both grow when scoring is late, the two between them do not."""
 CONNECT_RESULTS = ("accepted", "refused", "unreachable", "silent")
-SESSION_CLASSES = ("state", "telemetry")
+SESSION_CLASSES = ("state", "reply", "telemetry")
+RECEIVED_RESULTS = ("handled", "failed", "too_large")
 
 _SCORE_BUCKETS = (-2, -1, 0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 50)
 _LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -81,6 +84,10 @@ class Metrics:
     def set_clock_synchronized(self, synchronized: bool | None) -> None:  # noqa: FBT001
         """1, 0, or NaN when it cannot be known."""
         self._clock_synchronized.set(math.nan if synchronized is None else synchronized)
+
+    def clock_stepped(self) -> None:
+        """Count a time at which the wall clock was set."""
+        self._clock_steps.inc()
 
     # Capture
 
@@ -171,6 +178,10 @@ class Metrics:
         """Count a message by its class (of the outbox, or ``SESSION_CLASSES``) and what became."""
         self._mqtt_publishes.labels(message_class, result).inc()
 
+    def mqtt_received(self, result: str) -> None:
+        """Count a message of somebody else; ``result`` is one of ``RECEIVED_RESULTS``."""
+        self._mqtt_received.labels(result).inc()
+
     def set_outbox(self, stats: Stats) -> None:
         """How full the outbox is."""
         self._outbox_messages.set(stats.messages)
@@ -206,6 +217,7 @@ class Metrics:
         self._clock_synchronized = self._gauge(
             "clock_synchronized", "1 while the wall clock follows a reference, NaN if unknown."
         )
+        self._clock_steps = self._counter("clock_steps_total", "Times the wall clock was set.")
 
     def _init_capture(self) -> None:
         m = "monitor"
@@ -231,7 +243,7 @@ class Metrics:
         self._window_queue_length = self._gauge("window_queue_length", "Windows that wait.", m)
         self._window_queue_capacity = self._gauge("window_queue_capacity", "Windows that may.", m)
         self._window_latency = self._histogram(
-            "window_latency_seconds", "Time a window spends.", "stage", _LATENCY_BUCKETS
+            "window_latency_seconds", "Until a window was scored.", "stage", _LATENCY_BUCKETS
         )
         self._inference_errors = self._counter(
             "inference_errors_total", "Failures of the inference runtime.", "backend"
@@ -278,6 +290,9 @@ class Metrics:
         self._mqtt_publishes = self._counter(
             "mqtt_publish_total", "Messages by what became of them.", "class", "result"
         )
+        self._mqtt_received = self._counter(
+            "mqtt_received_total", "Messages of others by what became of them.", "result"
+        )
         self._outbox_messages = self._gauge("outbox_messages", "Messages that wait.")
         self._outbox_bytes = self._gauge("outbox_bytes", "Their size.")
         self._outbox_oldest = self._gauge(
@@ -293,7 +308,11 @@ class Metrics:
                 self._outbox_dropped.labels(row_class.value, reason.value)
             for result in ("delivered", "no_subscribers", "refused"):
                 self._mqtt_publishes.labels(row_class.value, result)
+        for result in RECEIVED_RESULTS:
+            self._mqtt_received.labels(result)
         for result in ("delivered", "no_subscribers", "refused"):
             self._mqtt_publishes.labels("state", result)
+            self._mqtt_publishes.labels("reply", result)
+        self._mqtt_publishes.labels("reply", "dropped")
         for result in ("sent", "dropped"):
             self._mqtt_publishes.labels("telemetry", result)

@@ -18,8 +18,10 @@ from collections.abc import Callable
 from edge_asd.errors import StorageError
 from edge_asd.health import Health
 from edge_asd.metrics import Metrics
+from edge_asd.publish.incoming import Handler, Subscriptions, is_topic
+from edge_asd.publish.mailbox import Mailbox, Reply
 from edge_asd.publish.mqtt_link import OFFLINE, Link, Opened, Opening, Protocol
-from edge_asd.publish.mqtt_session import Mailbox, Refusals, Session, full_jitter
+from edge_asd.publish.mqtt_session import Refusals, Session, full_jitter
 from edge_asd.publish.mqtt_settings import DEFAULT_TIMING, MqttSettings, Timing
 from edge_asd.publish.outbox import Outbox
 from edge_asd.publish.topics import Topics
@@ -74,6 +76,7 @@ class MqttSink:
         self._timing = timing
         self._clock = clock
         self._mailbox = Mailbox()
+        self._subscriptions = Subscriptions(metrics)
         # The first entries of the mailbox are the first messages of every connection.
         self._mailbox.set_retained(topics.status, ONLINE)
         self._mailbox.set_retained(topics.info, birth)
@@ -121,10 +124,43 @@ class MqttSink:
 
     def telemetry(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 0; dropped and counted while there is no connection."""
-        if self._connected and self._mailbox.post(topic, payload):
-            self._wake()
-        else:
+        lost = self._mailbox.post(topic, payload) if self._connected else 1
+        for _ in range(lost):
             self._metrics.mqtt_publish("telemetry", "dropped")
+        self._wake()
+
+    def subscribe(self, topic_filter: str, handler: Handler) -> None:
+        """Hear what others publish, QoS 1, on every connection; only before ``start``.
+
+        Args:
+            topic_filter: Which topics, wildcards allowed.
+            handler: Called in the pump thread, so it must be quick; should it raise, that is logged
+                and counted and nothing else. The answer of a command goes out with ``reply``.
+        """
+        self._subscriptions.add(topic_filter, handler)
+
+    def reply(self, topic: str, payload: bytes, correlation: bytes | None = None) -> None:
+        """Answer a command, QoS 1, not retained, best effort; older answers make room.
+
+        Args:
+            topic: Where the answer is expected; one that nobody may publish to is ignored.
+            payload: The answer.
+            correlation: What the asker recognises it by (MQTT 5).
+        """
+        usable = is_topic(topic)
+        lost = self._mailbox.reply(Reply(topic, payload, correlation)) if usable else 1
+        for _ in range(lost):
+            self._metrics.mqtt_publish("reply", "dropped")
+        self._wake()
+
+    def forget_retained(self, topic: str) -> None:
+        """Have the broker drop a state, once, and send it no more."""
+        self._mailbox.forget(topic)
+        self._wake()
+
+    def retained_topics(self) -> frozenset[str]:
+        """Topics of the states that every connection gets."""
+        return self._mailbox.topics()
 
     @property
     def connected(self) -> bool:
@@ -218,6 +254,7 @@ class MqttSink:
             link,
             outbox=self._outbox,
             mailbox=self._mailbox,
+            subscriptions=self._subscriptions,
             refusals=self._refusals,
             metrics=self._metrics,
             inflight=INFLIGHT,
@@ -259,6 +296,7 @@ class MqttSink:
         fault = self._fault_of(lambda: session.fill(self._clock()))
         self._in_flight = session.in_flight
         link.step(self._wake_read, _STEP_S)
+        session.hear()
         fault = self._fault_of(lambda: session.settle(self._clock())) or fault
         self._in_flight = session.in_flight
         fault = self._fault_of(self._count_outbox) or fault

@@ -11,18 +11,19 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from paho.mqtt.client import MQTT_ERR_SUCCESS, Client
+from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge_asd.publish.incoming import MAX_INCOMING_BYTES, Incoming
 from edge_asd.publish.mqtt_settings import MqttSettings
 
 OFFLINE = b"offline"
@@ -31,6 +32,9 @@ _UNSUPPORTED_VERSION = 0x84
 _UNSPECIFIED = 0x80
 _LOGIN = (0x86, 0x87)  # bad user name or password, not authorized
 _STEP_S = 0.5
+# A broker that speaks MQTT 5 does not even send what is larger than this.
+_MAX_PACKET_BYTES = 4 * MAX_INCOMING_BYTES
+_LONGEST_S = 2**32 - 1
 
 
 class Protocol(str, Enum):
@@ -106,6 +110,9 @@ class Link:
         self._clock = clock
         self._connack: ReasonCode | None = None
         self._acks: list[Ack] = []
+        self._incoming: list[Incoming] = []
+        self._asked: tuple[str, ...] = ()
+        self._answers: dict[str, str] | None = None
         self._client = self._make_client(will_topic)
 
     def open(self, wake: socket.socket, go_on: Callable[[], bool]) -> Opened:
@@ -140,13 +147,46 @@ class Link:
             return Opened(Opening.REFUSED, text, try_older=older)
         return Opened(Opening.ACCEPTED)
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> int | None:
+    def subscribe(self, filters: Sequence[str]) -> None:
+        """Ask for messages of some topics, QoS 1; only for an open connection."""
+        if not filters:
+            return
+        self._asked = tuple(filters)
+        code, _ = self._client.subscribe([(topic_filter, 1) for topic_filter in filters])
+        if code != MQTT_ERR_SUCCESS:
+            self.abort(f"subscribe failed: {code}")
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool,
+        expiry_s: float | None = None,
+        correlation: bytes | None = None,
+    ) -> int | None:
         """Hand over a message; only for an open connection.
+
+        Args:
+            topic: Where to.
+            payload: What.
+            qos: 0 or 1.
+            retain: Whether the broker keeps it.
+            expiry_s: After so long the broker need not deliver it any more (MQTT 5).
+            correlation: What the asker recognises an answer by (MQTT 5).
 
         Returns:
             Its number, which the ``Ack`` of QoS 1 repeats; None when the connection just ended.
         """
-        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        properties = None
+        if self.protocol is Protocol.V5 and (expiry_s is not None or correlation is not None):
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            if expiry_s is not None:
+                properties.MessageExpiryInterval = min(_LONGEST_S, max(1, int(expiry_s)))
+            if correlation is not None:
+                properties.CorrelationData = correlation
+        info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
         if info.rc != MQTT_ERR_SUCCESS:
             self.abort(f"publish failed: {info.rc}")
             return None
@@ -189,6 +229,16 @@ class Link:
         acks, self._acks = self._acks, []
         return acks
 
+    def take_incoming(self) -> list[Incoming]:
+        """What others published since the last call."""
+        incoming, self._incoming = self._incoming, []
+        return incoming
+
+    def take_refusals(self) -> dict[str, str] | None:
+        """Filters that the broker refused, and why, once it answered; None at other times."""
+        answers, self._answers = self._answers, None
+        return answers
+
     def close(self, wake: socket.socket) -> None:
         """Say goodbye; the broker then discards the will."""
         self._client.disconnect()
@@ -213,6 +263,7 @@ class Link:
             # The will waits only as long as the session lives.
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = self._will_delay_s
+            properties.MaximumPacketSize = _MAX_PACKET_BYTES
             self._client.connect(
                 settings.host,
                 settings.port,
@@ -246,6 +297,8 @@ class Link:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
         return client
 
     def _on_connect(
@@ -269,3 +322,21 @@ class Link:
         self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any
     ) -> None:
         self._acks.append(Ack(mid, reason.value, str(reason)))
+
+    def _on_subscribe(
+        self, _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any
+    ) -> None:
+        answers = zip(self._asked, reasons, strict=False)
+        self._answers = {name: str(reason) for name, reason in answers if reason.is_failure}
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        properties = message.properties
+        self._incoming.append(
+            Incoming(
+                topic=message.topic,
+                payload=bytes(message.payload),
+                retain=bool(message.retain),
+                response_topic=getattr(properties, "ResponseTopic", None),
+                correlation=getattr(properties, "CorrelationData", None),
+            )
+        )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import random
-import threading
-from collections import deque
 from dataclasses import dataclass
 
 from edge_asd.metrics import Metrics
+from edge_asd.publish.incoming import Subscriptions
+from edge_asd.publish.mailbox import Mailbox
 from edge_asd.publish.mqtt_link import Ack, Link
 from edge_asd.publish.outbox import Outbox
 
 NO_MATCHING_SUBSCRIBERS = 0x10
 FAILURE = 0x80
 
-_MAX_TELEMETRY = 256
+_STATE, _REPLY, _TELEMETRY = "state", "reply", "telemetry"
+
+logger = logging.getLogger(__name__)
 
 
 def full_jitter(rng: random.Random, attempt: int, bounds_s: tuple[float, float]) -> float:
@@ -25,64 +28,6 @@ def full_jitter(rng: random.Random, attempt: int, bounds_s: tuple[float, float])
     first_s, cap_s = bounds_s
     # 2**30 first steps exceed every cap; without the limit the power overflows some day.
     return rng.uniform(0, min(cap_s, first_s * 2 ** min(attempt - 1, 30)))
-
-
-class Mailbox:
-    """What other threads hand to the pump thread: retained states and telemetry."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._retained: dict[str, bytes] = {}
-        self._changed: dict[str, None] = {}
-        self._telemetry: deque[tuple[str, bytes]] = deque()
-
-    def set_retained(self, topic: str, payload: bytes) -> None:
-        """Remember a state; only the latest of a topic is sent, and only when it changed."""
-        with self._lock:
-            if self._retained.get(topic) != payload:
-                self._retained[topic] = payload
-                self._changed[topic] = None
-
-    def post(self, topic: str, payload: bytes) -> bool:
-        """Add telemetry; False when the pump does not keep up."""
-        with self._lock:
-            if len(self._telemetry) >= _MAX_TELEMETRY:
-                return False
-            self._telemetry.append((topic, payload))
-            return True
-
-    def mark_all(self) -> None:
-        """A new connection needs every state, and no telemetry from before it."""
-        with self._lock:
-            self._changed = dict.fromkeys(self._retained)
-            self._telemetry.clear()
-
-    def mark(self, topic: str) -> None:
-        """Send the state of a topic once more."""
-        with self._lock:
-            self._changed[topic] = None
-
-    def take_state(self, blocked: frozenset[str]) -> tuple[str, bytes] | None:
-        """Next state to send, leaving out some topics."""
-        with self._lock:
-            for topic in self._changed:
-                if topic not in blocked:
-                    del self._changed[topic]
-                    return topic, self._retained[topic]
-            return None
-
-    def take_telemetry(self) -> list[tuple[str, bytes]]:
-        """All telemetry that waits."""
-        with self._lock:
-            taken = list(self._telemetry)
-            self._telemetry.clear()
-            return taken
-
-    @property
-    def unsent(self) -> bool:
-        """Whether a state waits."""
-        with self._lock:
-            return bool(self._changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +96,8 @@ class Session:
     Args:
         link: The open connection.
         outbox: Rows to deliver.
-        mailbox: States and telemetry.
+        mailbox: States, replies and telemetry.
+        subscriptions: Who hears what comes in.
         refusals: Lives longer than the session.
         metrics: Counts results.
         inflight: Most unacknowledged messages.
@@ -163,6 +109,7 @@ class Session:
         *,
         outbox: Outbox,
         mailbox: Mailbox,
+        subscriptions: Subscriptions,
         refusals: Refusals,
         metrics: Metrics,
         inflight: int,
@@ -170,12 +117,15 @@ class Session:
         self._link = link
         self._outbox = outbox
         self._mailbox = mailbox
+        self._subscriptions = subscriptions
         self._refusals = refusals
         self._metrics = metrics
         self._limit = min(inflight, link.receive_maximum)
         self._flights: dict[int, _Flight] = {}
         self._delivered: set[int] = set()
         mailbox.mark_all()
+        # Before anything is published: what the broker kept then comes before its echo of us.
+        link.subscribe(subscriptions.filters)
 
     @property
     def in_flight(self) -> int:
@@ -187,14 +137,24 @@ class Session:
         return min((flight.sent_at_s for flight in self._flights.values()), default=None)
 
     def fill(self, now_s: float) -> None:
-        """Send what fits: states first, then rows, oldest first, then telemetry.
+        """Send what fits: states first, then replies, rows, oldest first, and telemetry.
 
         Raises:
             StorageError: The outbox cannot be read.
         """
         while self._room() and (state := self._mailbox.take_state(self._refusals.resting(now_s))):
             topic, payload = state
-            self._launch(topic, payload, "state", None, now_s, retain=True)
+            self._launch(topic, payload, _STATE, None, now_s, retain=True)
+        while self._room() and (reply := self._mailbox.take_reply()):
+            self._launch(
+                reply.topic,
+                reply.payload,
+                _REPLY,
+                None,
+                now_s,
+                retain=False,
+                correlation=reply.correlation,
+            )
         if self._room():
             self._fill_rows(now_s)
         for topic, payload in self._mailbox.take_telemetry():
@@ -202,7 +162,15 @@ class Session:
             lost = self._link.congested or self._link.down is not None
             if not lost:
                 self._link.publish(topic, payload, qos=0, retain=False)
-            self._metrics.mqtt_publish("telemetry", "dropped" if lost else "sent")
+            self._metrics.mqtt_publish(_TELEMETRY, "dropped" if lost else "sent")
+
+    def hear(self) -> None:
+        """Hand on what others published; before ``settle``, as it came before later answers."""
+        refused = self._link.take_refusals()
+        if refused is not None:
+            self._subscriptions.answered(refused)
+        for message in self._link.take_incoming():
+            self._subscriptions.hand(message)
 
     def settle(self, now_s: float) -> None:
         """Take in PUBACKs; rows that the broker has are deleted, and only those.
@@ -258,20 +226,30 @@ class Session:
         now_s: float,
         *,
         retain: bool,
+        correlation: bytes | None = None,
     ) -> None:
-        mid = self._link.publish(topic, payload, qos=1, retain=retain)
+        mid = self._link.publish(topic, payload, qos=1, retain=retain, correlation=correlation)
         if mid is not None:
             self._flights[mid] = _Flight(topic, message_class, row_id, now_s)
 
     def _settle(self, ack: Ack, flight: _Flight, now_s: float) -> None:
         if ack.code >= FAILURE:
             self._metrics.mqtt_publish(flight.message_class, "refused")
-            self._refusals.add(flight.topic, ack.text, now_s)
-            if flight.row_id is None:
-                self._mailbox.mark(flight.topic)
+            self._refused(ack, flight, now_s)
             return
         heard = ack.code != NO_MATCHING_SUBSCRIBERS
         self._metrics.mqtt_publish(flight.message_class, "delivered" if heard else "no_subscribers")
         self._refusals.clear(flight.topic)
         if flight.row_id is not None:
             self._delivered.add(flight.row_id)
+        elif flight.message_class == _STATE:
+            self._mailbox.taken(flight.topic)
+
+    def _refused(self, ack: Ack, flight: _Flight, now_s: float) -> None:
+        """Keep what must arrive; an answer is for the one who asked, who chose its topic."""
+        if flight.message_class == _REPLY:
+            logger.warning("reply refused topic=%s reason=%s", flight.topic, ack.text)
+            return
+        self._refusals.add(flight.topic, ack.text, now_s)
+        if flight.message_class == _STATE:
+            self._mailbox.mark(flight.topic)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -14,63 +13,12 @@ from pathlib import Path
 
 import pytest
 from brokers import PATIENCE_S, Gate, SmallBroker, Subscriber, eventually
-from prometheus_client import CollectorRegistry
-from publish_samples import message
+from devices import EVENTS, TOPICS, Device
 
 import edge_asd
 from edge_asd.health import Health
-from edge_asd.metrics import Metrics
-from edge_asd.publish.mqtt import MqttSink
-from edge_asd.publish.mqtt_settings import MqttSettings, Timing
+from edge_asd.publish.mqtt_settings import Timing
 from edge_asd.publish.outbox import Message, RowClass
-from edge_asd.publish.store import EventStore
-from edge_asd.publish.topics import Topics
-
-TOPICS = Topics("press-hall-3")
-EVENTS = TOPICS.event("pump-1")
-FAST = Timing(backoff_s=(0.02, 0.1), connect_s=5.0, puback_s=10.0, will_delay_s=1, stable_s=0.0)
-
-
-class Device:
-    """A store and a sink, as the daemon wires them."""
-
-    def __init__(self, directory, url, timing=FAST, **settings) -> None:
-        directory.mkdir(exist_ok=True)
-        self.registry = CollectorRegistry()
-        self.metrics = Metrics(self.registry, version="0")
-        self.store = EventStore(directory)
-        self.sink = MqttSink(
-            MqttSettings(url, "edge-asd-test", **settings),
-            topics=TOPICS,
-            outbox=self.store.outbox,
-            birth=b'{"schema": 1}',
-            metrics=self.metrics,
-            rng=random.Random(3),
-            timing=timing,
-        )
-        self.sink.start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.sink.close(drain_s=0.0)
-        self.store.close()
-
-    def record(self, count=1, kind="new"):
-        return [
-            self.store.record(message(kind), monitor="pump-1", topic=EVENTS).message.seq
-            for _ in range(count)
-        ]
-
-    def metric(self, name, **labels):
-        return self.registry.get_sample_value(f"edge_asd_{name}", labels)
-
-    def wait_idle(self):
-        eventually(lambda: self.sink.idle, what="an empty outbox")
-
-    def wait_connected(self):
-        eventually(lambda: self.sink.connected, what="a connection")
 
 
 def sequence(payloads):
@@ -82,7 +30,7 @@ def settled(subscriber, topic, payload):
     return eventually(lambda: payload in subscriber.of(topic), what=f"{topic} = {payload}")
 
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.own_payloads]
 
 
 def test_events_arrive_once_and_in_order(mosquitto, tmp_path):
