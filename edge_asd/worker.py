@@ -51,6 +51,8 @@ class Feed:
     """Why it does not deliver, as told to the monitors."""
     dropped_blocks: int = 0
     """Of the capture thread, as last seen."""
+    channels: int = 1
+    """That a microphone was opened with."""
 
     def was_dropped(self) -> bool:
         """Whether blocks were dropped since the last call."""

@@ -1,0 +1,212 @@
+"""The parts of a daemon: how they are put together, and in which order they end.
+
+``Parts`` makes them at the start; `reload` exchanges some of them while the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from edge_asd.books import Books
+from edge_asd.bundle_store import choose_bundle
+from edge_asd.common import Common
+from edge_asd.config import Config, OutboxConfig
+from edge_asd.engine import open_networks
+from edge_asd.evidence.desk import EvidenceDesk
+from edge_asd.feeding import Feeding
+from edge_asd.history import History
+from edge_asd.ledger import Ledger
+from edge_asd.publish.connect import open_mqtt
+from edge_asd.publish.jsonl import JsonlSink
+from edge_asd.publish.mqtt import MqttSink
+from edge_asd.publish.payload import ModelRef
+from edge_asd.publish.store import EventStore
+from edge_asd.report import Reporter
+from edge_asd.web.server import HttpServer
+from edge_asd.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+DAY_S = 86400.0
+# Together with the broker's goodbye (2 s) the end stays below 5 s, whatever hangs.
+_DRAIN_S = 1.0
+_WORKER_S = 2.0
+MQTT_S = 0.8
+
+
+class Parts:
+    """See the module.
+
+    Args:
+        config: The operator's file.
+        common: What they share.
+        closers: Gets what ends them, so that a start that fails half way leaves nothing behind.
+
+    Raises:
+        EdgeAsdError: One of them cannot be made.
+    """
+
+    def __init__(self, config: Config, common: Common, closers: ExitStack) -> None:
+        self.config, self.common = config, common
+        names = [monitor.name for monitor in config.monitors]
+        self.bundle = choose_bundle(common.state_dir, config.bundle, names)
+        self.networks = open_networks(self.bundle)
+        closers.callback(self.networks.close)
+        self.model = ModelRef(
+            name=self.bundle.manifest.name,
+            version=self.bundle.manifest.version,
+            sha256=self.bundle.sha256,
+            backend=self.networks.backend,
+        )
+        common.metrics.init_backend(self.networks.backend)
+        common.metrics.set_model(self.model)
+        self.store = self._open_store(config.outbox)
+        closers.callback(self.store.close)
+        self.mqtt = self.make_mqtt(config)
+        self.jsonl = self.make_jsonl(config)
+        closers.callback(self._close_jsonl)
+        self.report = Reporter(
+            config.device,
+            self.store,
+            self._open_books(config, closers),
+            mqtt=self.mqtt,
+            jsonl=self.jsonl,
+            metrics=common.metrics,
+            health=common.board,
+            model=self.model,
+            clock=common.clock,
+        )
+        self.http = self.make_http(config)
+        closers.callback(self._close_http)
+        self.http.start()
+        self.feeding = Feeding(common, self.networks, self.store, self.report)
+        self.worker = Worker(
+            self.feeding.open(config),
+            self.bundle,
+            common.state_dir,
+            self.report,
+            spawn=spawn,
+            drain_s=_DRAIN_S,
+        )
+        self.start_mqtt()
+        closers.callback(self._close_mqtt)
+        common.watch.watch("worker", lambda: self.worker.progress)
+        runner = spawn("worker", self.worker.run)
+        closers.callback(lambda: self._close_worker(runner))
+        for feed in self.worker.feeds:
+            feed.capture.start()
+
+    # Made anew by a reload
+
+    def make_mqtt(self, config: Config) -> MqttSink | None:
+        """The broker's sink, not yet started.
+
+        Raises:
+            ConfigError: Its address, password or certificates cannot be used.
+        """
+        common = self.common
+        return open_mqtt(
+            config, self.store.outbox, self.model, common.metrics, started_at=common.started_at
+        )
+
+    def make_jsonl(self, config: Config) -> JsonlSink | None:
+        """The sink of lines.
+
+        Raises:
+            PublishError: It cannot be opened.
+        """
+        return JsonlSink(config.jsonl.path) if config.jsonl else None
+
+    def make_http(self, config: Config) -> HttpServer:
+        """The HTTP endpoint; it has its address, and does not answer yet.
+
+        Raises:
+            ConfigError: The address is wrong or in use.
+        """
+        return HttpServer(
+            config.http.listen,
+            board=self.common.board,
+            registry=self.common.registry,
+            stalled=self.common.watch.stalled,
+            ready=self.common.ready,
+        )
+
+    def start_mqtt(self) -> None:
+        """Connect to the broker, if there is one."""
+        mqtt = self.mqtt
+        if mqtt is None:
+            return
+        mqtt.start()
+        self.common.watch.watch("mqtt", lambda: mqtt.progress)
+
+    # Made once
+
+    def _open_store(self, outbox: OutboxConfig) -> EventStore:
+        return EventStore(
+            self.common.state_dir,
+            max_bytes=int(outbox.max_mb * 2**20),
+            max_age_s=outbox.max_days * DAY_S,
+        )
+
+    def _open_books(self, config: Config, closers: ExitStack) -> Books:
+        folder, clock = self.common.state_dir, self.common.clock
+        days = config.history
+        ledger = Ledger(folder, clock, keep_s=days.ledger_days * DAY_S)
+        closers.callback(ledger.close)
+        history = History(folder, clock, keep_s=days.score_days * DAY_S)
+        closers.callback(history.close)
+        evidence = EvidenceDesk(
+            config.evidence,
+            config.device,
+            folder,
+            self.bundle.manifest,
+            clock=clock,
+            count=self.common.metrics.hearing.evidence,
+        )
+        closers.callback(evidence.close)
+        evidence.start()
+        return Books(
+            ledger,
+            history,
+            evidence,
+            clock=clock,
+            metrics=self.common.metrics,
+            health=self.common.board,
+        )
+
+    # The end
+
+    def _close_jsonl(self) -> None:
+        if self.jsonl:
+            self.jsonl.close()
+
+    def _close_http(self) -> None:
+        self.http.close()
+
+    def _close_mqtt(self) -> None:
+        if self.mqtt:
+            self.mqtt.close(MQTT_S)
+
+    def _close_worker(self, runner: threading.Thread) -> None:
+        """End the sources, and let the worker take in what they had delivered."""
+        until = time.monotonic() + _WORKER_S
+        self.worker.stop()  # first: the end of a source that we close ourselves means nothing
+        closing = [
+            spawn(f"close-{feed.capture.name}", feed.capture.close) for feed in self.worker.feeds
+        ]
+        for thread in (*closing, runner):
+            thread.join(max(0.0, until - time.monotonic()))
+        self.worker.stop_enrolments(max(0.1, until - time.monotonic()))
+        if runner.is_alive():
+            logger.warning("worker does not stop, left behind")
+
+
+def spawn(name: str, body: Callable[[], None]) -> threading.Thread:
+    """Start a thread that does not keep the process alive."""
+    thread = threading.Thread(target=body, name=name, daemon=True)
+    thread.start()
+    return thread
