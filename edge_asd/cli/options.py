@@ -13,6 +13,9 @@ import click
 
 from edge_asd.config import Config, MonitorConfig, load_config, parse_config
 from edge_asd.errors import UsageError
+from edge_asd.journal import JournalHandler, priority, values_of, writes_to_journal
+from edge_asd.journal_classes import class_of
+from edge_asd.repeats import QuietHandler, Repeats
 from edge_asd.state_dir import resolve_state_dir
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -106,30 +109,33 @@ def monitor_config(file: str | None, name: str, source: str | None = None) -> Mo
 
 
 def set_up_logging(verbose: int = 0) -> None:
-    """Log to stderr; under systemd with the journal's priorities instead of a time."""
-    level = logging.DEBUG if verbose else logging.INFO
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JournalFormatter() if "JOURNAL_STREAM" in os.environ else _formatter())
+    """Log to stderr; under systemd to the journal, with fields; what repeats itself is counted."""
     root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(_formatter())
+    handler: logging.Handler = lines
+    if "JOURNAL_STREAM" in os.environ:
+        lines.setFormatter(_PriorityFormatter())
+        if writes_to_journal(os.environ, sys.stderr):
+            handler = JournalHandler(fallback=lines)
+    root.handlers[:] = [QuietHandler(handler, Repeats(exempt=_is_counted))]
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def _is_counted(record: logging.LogRecord) -> bool:
+    """Alerts, states and whatever else somebody counts: each of them is written."""
+    kind = class_of(record, values_of(record))
+    return kind is not None and kind.each
 
 
 def _formatter() -> logging.Formatter:
     return logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s", "%H:%M:%S")
 
 
-class _JournalFormatter(logging.Formatter):
+class _PriorityFormatter(logging.Formatter):
     """``<N>message``: sd-daemon(3)."""
-
-    _PRIORITIES = (
-        (logging.CRITICAL, 2),
-        (logging.ERROR, 3),
-        (logging.WARNING, 4),
-        (logging.INFO, 6),
-    )
 
     def format(self, record: logging.LogRecord) -> str:
         """One line with its priority."""
-        priority = next((p for level, p in self._PRIORITIES if record.levelno >= level), 7)
-        return f"<{priority}>{record.name} {super().format(record)}".replace("\n", " | ")
+        text = f"<{priority(record.levelno)}>{record.name} {super().format(record)}"
+        return text.replace("\n", " | ")
