@@ -102,8 +102,8 @@ class Books:
         for monitor in self._monitors:
             totals = self.ledger.totals(monitor, self.ledger.started_s, now_s)
             self._metrics.hearing.set_ledger(monitor, totals)
-        usage = self.evidence.usage()
-        self._metrics.hearing.set_evidence_usage(usage.used_bytes, usage.quota_bytes)
+        self._metrics.hearing.set_evidence_usage(self.evidence.usage())
+        self._metrics.hearing.set_history_dropped(self.history.dropped)
 
 
 def _aside(path: Path | None) -> str:

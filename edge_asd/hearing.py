@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from edge_asd.health import Health
 from edge_asd.ledger import Account
+from edge_asd.noise_floor import NoiseFloor
 from edge_asd.outage import Outage, OutageNotices
 from edge_asd.records import Block, FloatArray
 from edge_asd.report import Reporter
@@ -60,6 +61,7 @@ class Hearing:
         self._channel, self._report, self._notices = channel, report, notices
         self._rule = rule
         self._watch: SignalWatch | None = None
+        self._noise_floor = NoiseFloor()
         self._rate = 0
         self._next_sample: int | None = None
         self._heard_until_s: float | None = None  # steady time after the newest block
@@ -95,6 +97,7 @@ class Hearing:
         lost_s = max(0.0, (block.start - (expected or 0)) / rate) if broken else 0.0
         if broken or block.overflowed:
             watch.interrupt()
+            self._noise_floor.interrupt()
         if broken:
             self._report.metrics.capture_lost(self.name, lost_s)
         self._report.books.ledger.spend(self.name, block.captured_at, self._gap(dropped=dropped))
@@ -152,11 +155,18 @@ class Hearing:
             at=self._report.clock.wall(block.captured_at + seconds),
             level_dbfs=health.level_dbfs,
         )
-        metrics.hearing.block(self.name, clipped_ratio=health.clipped_ratio, dc=health.dc)
+        metrics.hearing.block(
+            self.name, len(block.samples), clipped_ratio=health.clipped_ratio, dc=health.dc
+        )
         if block.overflowed:
             metrics.capture_overflowed(self.name)
         if health.flaw is not None:
             metrics.hearing.flawed(self.name, health.flaw, seconds)
+            self._noise_floor.interrupt()  # what is no sound says nothing about the room
+            return
+        floor = self._noise_floor.push(health.level_dbfs, seconds)
+        if floor is not None:
+            metrics.hearing.set_noise_floor(self.name, floor)
 
     def _tell(self, health: BlockHealth, origin_s: float) -> None:
         """Tell of the newest block; ``origin_s`` is the steady time of stream second 0."""

@@ -80,6 +80,7 @@ class Listener:
         self._evidence = evidence
         self._stretch = 1
         self._deaf = False  # the microphone did not work until now
+        self._held_back = False
         self._calibration = LiveCalibration(self.name, self._hop_s, state_dir, report)
         self._calibration.show(profile)
         self._queued_s = 0.0
@@ -237,16 +238,22 @@ class Listener:
         self._report.metrics.windows(self.name, judged.result)
         if judged.scored is None:
             return
-        spent_s = pipeline.embedder.spent_s
-        total_s = self._queued_s + sum(spent_s.values())
-        for stage, seconds in {**spent_s, "queue": self._queued_s, "total": total_s}.items():
-            self._report.metrics.latency(stage, seconds)
+        self._timed(pipeline, judged.scored)
         self._apply(judged.decision, judged.scored)
         if judged.decision.event and judged.decision.event.type is EventType.NEW:
             self._want(judged.decision.event, judged.scored)
         span = WindowSpan(self._window_s, judged.hops * self._hop_s)
         self._report.score(self.name, judged.scored, self.standing.state, self.profile, span)
         self._calibration.heard(self.profile, self.standing.state, judged.decision.statistic)
+
+    def _timed(self, pipeline: Pipeline, scored: Scored) -> None:
+        metrics = self._report.metrics
+        for stage, seconds in {**pipeline.embedder.spent_s, "queue": self._queued_s}.items():
+            metrics.latency(stage, seconds)
+        # A recording that is played faster than it lasts is ahead of time: it has no such latency.
+        since_s = self._report.clock.now() - (scored.captured_at + self._window_s)
+        if since_s >= 0:
+            metrics.latency("total", since_s)
 
     def _want(self, event: Event, scored: Scored) -> None:
         """Ask for the sound that an alert rests on: from the first window that was high."""
@@ -263,8 +270,10 @@ class Listener:
 
     def _apply(self, decision: Decision, scored: Scored | None = None) -> None:
         decider = self._decider
-        if decision.suppressed:
+        if decision.suppressed and not self._held_back:
             self._report.metrics.alert_suppressed(self.name, "cooldown")
+        if scored is not None:  # an alert that is held back is one, however many windows it lasts
+            self._held_back = decision.suppressed
         if decision.event is not None:
             self._report.event(self.name, decision.event, self.profile, self.standing.event)
         before = self.standing

@@ -62,10 +62,13 @@ class Observer:
         step = self._clock.look()
         if step is not None:
             logger.warning("wall clock was set by %+.1f s", step.by_s)
+            self._metrics.clock_stepped()
         for feed in self._worker.feeds:
             self._look_at(feed)
         stalled = self._watch.stalled()
-        text = "stalled: " + ", ".join(stalled) if stalled else "all workers make progress"
+        text = "all workers make progress"
+        if stalled:
+            text = f"stalled: {', '.join(stalled)}; systemd restarts what stands still, else do so"
         self._board.set("workers", Health.CRITICAL if stalled else Health.HEALTHY, text)
         self._metrics.set_clock_synchronized(clock_synchronized())
         if self._mqtt:

@@ -51,7 +51,7 @@ def test_an_alert_has_its_evidence_on_the_disk_and_in_its_messages(plant, mosqui
         said = Said(subscriber)
         said.normal("pump")
         machine.play("faulty")
-        daemon.until(lambda: daemon.metric("evidence_total", result="kept") == 1)
+        daemon.until(lambda: daemon.metric("evidence_clips_total", result="kept") == 1)
         eventually(lambda: any(step["evidence"] for step in said.of("pump", "event")))
         machine.play("normal")
         daemon.until(lambda: said.of("pump", "event")[-1]["type"] == "end")
@@ -81,7 +81,7 @@ def test_evidence_outlives_a_sigkill_and_a_sigterm_keeps_what_was_heard_so_far(
     with DaemonProcess(state, "--config", config, "--once") as daemon:
         daemon.until(lambda: daemon.state_of("pump") == "normal")
         machine.play("faulty")
-        daemon.until(lambda: daemon.metric("evidence_total", result="kept") == 1)
+        daemon.until(lambda: daemon.metric("evidence_clips_total", result="kept") == 1)
         machine.play("normal")
         daemon.logged("type=end")
         machine.play("faulty")

@@ -60,7 +60,7 @@ def test_what_a_full_disk_refuses_is_in_the_books_once_there_is_space(
         assert said.state("pump", lambda one: one["state"] in ("warning", "alarm"))
         heard = len(said.of("pump", "score"))
         eventually(lambda: len(said.of("pump", "score")) > heard + 2, what="scores")
-        assert daemon.metric("evidence_total", result="refused") == 1
+        assert daemon.metric("evidence_clips_total", result="refused") == 1
         assert said.of("pump", "event") == []  # nothing is told that a crash would forget
         ballast.unlink()
         freed_s = time.time()

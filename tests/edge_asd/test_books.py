@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from support.ledger_board import Board
 
 from edge_asd.books import Books
-from edge_asd.evidence.records import Usage
+from edge_asd.evidence.records import Cause, Usage
 from edge_asd.health import Health, HealthBoard
 from edge_asd.history import History
 from edge_asd.ledger import Account
@@ -24,10 +24,11 @@ MONDAY, TUESDAY = date(2026, 9, 21), date(2026, 9, 22)
 class Evidence:
     """As much of the desk as the books look at."""
 
-    failure = ""
+    failure, stuck, deleted = "", 0, 0
 
     def usage(self):
-        return Usage(quota_bytes=1000, used_bytes=400)
+        deleted = {Cause.AGE: self.deleted}
+        return Usage(quota_bytes=1000, used_bytes=400, stuck=self.stuck, deleted=deleted)
 
 
 class Bench:
@@ -134,6 +135,22 @@ def test_metrics_say_what_the_time_was_and_how_much_evidence_there_is(bench):
     assert seconds[NAMES[1]] == {Account.IDLE: 20, Account.MICROPHONE_FAULT: 0}
     assert bench.metric("evidence_bytes") == 400
     assert bench.metric("evidence_quota_bytes") == 1000
+
+
+def test_metrics_say_what_was_deleted_and_what_cannot_be(bench):
+    bench.run(1)
+    bench.evidence.stuck, bench.evidence.deleted = 1, 3
+    bench.run(12)
+    assert bench.metric("evidence_deleted_total", reason="age") == 3
+    assert bench.metric("evidence_deleted_total", reason="quota") == 0
+    assert bench.metric("evidence_stuck_clips") == 1
+
+
+def test_scores_that_the_disk_does_not_take_are_counted(bench):
+    bench.run(1)
+    bench.history.dropped += 7
+    bench.run(12)
+    assert bench.metric("history_dropped_scores_total") == 7
 
 
 def test_the_day_before_is_due_at_the_start_and_after_every_midnight(bench):

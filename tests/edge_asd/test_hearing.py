@@ -99,6 +99,9 @@ class Bench:
         labels = {"monitor": NAME, "fault": fault}
         return self.registry.get_sample_value("edge_asd_microphone_fault", labels)
 
+    def metric(self, name):
+        return self.registry.get_sample_value(f"edge_asd_{name}", {"monitor": NAME})
+
     @property
     def check(self):
         return self.health.snapshot()[f"microphone/{NAME}"]
@@ -213,6 +216,43 @@ def test_a_dead_signal_is_told_by_its_name_and_ended_by_sound_that_lasts(bench, 
     labels = {"monitor": NAME, "flaw": flaw}
     flawed_s = bench.registry.get_sample_value("edge_asd_signal_flawed_seconds_total", labels)
     assert flawed_s == pytest.approx(10.0, abs=1.0)
+
+
+def test_lost_audio_and_reports_of_the_driver_are_counted(bench):
+    bench.hear(3.0)
+    bench.skip(2.0)
+    bench.hear(1.0)
+    assert bench.metric("capture_lost_seconds_total") == pytest.approx(2.0)
+    assert bench.metric("capture_overflows_total") == 0
+    samples = np.stack([bench.sound()] * 2, axis=1).astype(np.float32)
+    block = Block(samples, bench.position, bench.now_s, overflowed=True)
+    bench.hearing.take(block, RATE, dropped=False)
+    assert bench.metric("capture_overflows_total") == 1
+
+
+def test_zeros_are_counted_and_are_no_quiet(bench):
+    bench.hear(4.0)
+    floor = bench.metric("audio_noise_floor_dbfs")
+    assert floor == pytest.approx(-20.0, abs=1.0)  # of noise of 0.1 of full scale
+    bench.hear(3.0, np.zeros(8))
+    assert bench.metric("audio_zero_seconds_total") == pytest.approx(3.0, abs=0.5)
+    labels = {"monitor": NAME, "flaw": "digital_zero"}
+    name = "signal_flawed_seconds_total"
+    flawed_s = bench.registry.get_sample_value(f"edge_asd_{name}", labels)
+    assert flawed_s == bench.metric("audio_zero_seconds_total")
+    assert bench.fault_metric("digital_zero") == 1, "microphone_fault"
+    assert bench.metric("audio_noise_floor_dbfs") == floor
+
+
+def test_clipping_and_an_offset_are_measured(bench):
+    loud = np.clip(2.0 * np.sin(np.arange(RATE) / 7.0), -1.0, 1.0)
+    bench.hear(4.0, loud)
+    # A sine of twice full scale is cut off for two thirds of the time.
+    assert bench.metric("audio_clipped_ratio") == pytest.approx(2 / 3, abs=0.02)
+    cut_off = bench.metric("audio_clipped_samples_total")
+    assert cut_off == pytest.approx(4.0 * RATE * 2 / 3, rel=0.15)  # the first half second is none
+    bench.hear(2.0, 0.05 + 0.01 * np.sin(np.arange(RATE) / 7.0))
+    assert bench.metric("audio_dc_ratio") == pytest.approx(0.05, abs=0.005)
 
 
 def test_a_dropout_is_neither_a_fault_nor_the_end_of_one(bench):

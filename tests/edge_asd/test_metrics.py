@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from edge_asd.capture.status import CaptureStatus
+from edge_asd.evidence.records import Cause, Usage
 from edge_asd.ledger import Account
 from edge_asd.metrics import RESTART_REASONS, Metrics
 from edge_asd.publish.messages import ModelRef
@@ -19,49 +22,85 @@ from edge_asd.records import Severity, State
 from edge_asd.signal_health import Flaw
 
 M = "pump-1"
-NAMES = [
-    "build_info",
-    "start_time_seconds",
-    "ready",
-    "clock_synchronized",
-    "capture_up",
-    "capture_frames_total",
-    "capture_overflows_total",
-    "capture_lost_seconds_total",
-    "capture_restarts_total",
-    "capture_last_frame_timestamp_seconds",
-    "audio_level_dbfs",
-    "windows_total",
-    "window_queue_length",
-    "window_queue_capacity",
-    "window_latency_seconds_count",
-    "inference_errors_total",
-    "anomaly_score",
-    "anomaly_threshold",
-    "anomaly_scores_count",
-    "alert_active",
-    "alerts_total",
-    "alerts_suppressed_total",
-    "monitor_state",
-    "mqtt_connected",
-    "mqtt_connect_attempts_total",
-    "mqtt_publish_total",
-    "outbox_messages",
-    "outbox_bytes",
-    "outbox_oldest_timestamp_seconds",
-    "outbox_dropped_total",
-    "microphone_fault",
-    "signal_flawed_seconds_total",
-    "audio_clipped_ratio",
-    "audio_dc_ratio",
-    "capture_drift_ratio",
-    "capture_surplus_seconds",
-    "ledger_seconds",
-    "hop_stretch",
-    "evidence_total",
-    "evidence_bytes",
-    "evidence_quota_bytes",
-]
+TESTS = Path(__file__).resolve().parents[1]
+_OBSERVED = "daemon/test_observability.py::test_metrics_of_"
+_HEARD = "edge_asd/test_hearing.py::test_"
+_COUNTED = "edge_asd/test_books.py::test_"
+_MOVED = "edge_asd/test_metrics_move.py::test_"
+MOVED_BY: dict[str, tuple[str, ...]] = {
+    f"{_OBSERVED}a_live_daemon_move_and_are_accepted_by_promtool": (
+        "build_info",
+        "model_info",
+        "start_time_seconds",
+        "ready",
+        "capture_up",
+        "capture_frames_total",
+        "capture_last_frame_timestamp_seconds",
+        "audio_level_dbfs",
+        "audio_noise_floor_dbfs",
+        "windows_total",
+        "window_queue_capacity",
+        "anomaly_score",
+        "anomaly_threshold",
+        "anomaly_scores",
+        "alert_active",
+        "alerts_total",
+        "monitor_state",
+        "ledger_seconds",
+        "evidence_clips_total",
+        "evidence_bytes",
+        "evidence_quota_bytes",
+    ),
+    "edge_asd/test_observe.py::test_what_sources_and_clocks_say_is_shown": (
+        "clock_synchronized",
+        "clock_steps_total",
+        "window_queue_length",
+        "capture_drift_ratio",
+        "capture_surplus_seconds",
+    ),
+    f"{_HEARD}lost_audio_and_reports_of_the_driver_are_counted": (
+        "capture_overflows_total",
+        "capture_lost_seconds_total",
+    ),
+    "edge_asd/publish/test_incoming.py::test_a_command_is_heard_and_answered": (
+        "mqtt_received_total",
+    ),
+    "daemon/test_sources.py::test_a_program_that_fails_is_a_state_and_is_tried_again": (
+        "capture_restarts_total",
+    ),
+    f"{_MOVED}latency_runs_from_the_last_sample_to_the_score": ("window_latency_seconds",),
+    f"{_MOVED}a_runtime_that_fails_is_counted": ("inference_errors_total",),
+    f"{_MOVED}an_alert_so_soon_after_the_last_is_counted_as_suppressed": (
+        "alerts_suppressed_total",
+    ),
+    f"{_OBSERVED}delivery_move_with_the_broker": (
+        "mqtt_connected",
+        "mqtt_connect_attempts_total",
+        "mqtt_publish_total",
+        "outbox_messages",
+        "outbox_bytes",
+        "outbox_oldest_timestamp_seconds",
+    ),
+    f"{_MOVED}what_an_outbox_gives_up_is_counted_by_class_and_reason": ("outbox_dropped_total",),
+    f"{_HEARD}zeros_are_counted_and_are_no_quiet": (
+        "microphone_fault",
+        "signal_flawed_seconds_total",
+        "audio_zero_seconds_total",
+    ),
+    f"{_HEARD}clipping_and_an_offset_are_measured": (
+        "audio_clipped_ratio",
+        "audio_clipped_samples_total",
+        "audio_dc_ratio",
+    ),
+    f"{_MOVED}late_scoring_stretches_the_hop": ("hop_stretch",),
+    f"{_COUNTED}metrics_say_what_was_deleted_and_what_cannot_be": (
+        "evidence_deleted_total",
+        "evidence_stuck_clips",
+    ),
+    f"{_COUNTED}scores_that_the_disk_does_not_take_are_counted": ("history_dropped_scores_total",),
+}
+"""By the test that moves them through the product: a metric that is only defined fails here."""
+NAMES = [name for names in MOVED_BY.values() for name in names]
 
 
 @pytest.fixture
@@ -84,16 +123,47 @@ def samples(registry):
     return {match[1]: float(match[2]) for match in found if match}
 
 
+def families(registry):
+    """Names of ours, counters with their ``_total``."""
+    return {
+        family.name.removeprefix("edge_asd_") + ("_total" if family.type == "counter" else "")
+        for family in registry.collect()
+        if family.name.startswith("edge_asd_")
+    }
+
+
+@pytest.mark.usefixtures("metrics")
+def test_every_metric_there_is_names_the_test_that_moves_it(registry):
+    listed = sorted(NAMES)
+    assert listed == sorted(set(listed))
+    assert families(registry) - set(listed) == set(), "write a test that moves it, and list it"
+    assert set(listed) - families(registry) == set()
+
+
+@pytest.mark.parametrize("test", MOVED_BY)
+def test_the_test_that_moves_a_metric_is_there_and_asks_for_it(test):
+    file, _, function = test.partition("::")
+    text = (TESTS / file).read_text()
+    bodies = {
+        node.name: ast.get_source_segment(text, node)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert function in bodies
+    for name in MOVED_BY[test]:
+        assert f'"{name}"' in bodies[function] or f'"{name}_count"' in bodies[function], name
+
+
 @pytest.mark.usefixtures("metrics")
 def test_every_name_is_there_at_zero_before_anything_happens(registry):
     shown = samples(registry)
-    assert {re.split(r"[{]", name)[0] for name in shown} >= {f"edge_asd_{n}" for n in NAMES}
     not_zero = {name.split("{")[0] for name, value in shown.items() if value}
     assert not_zero == {
         "edge_asd_build_info",
         "edge_asd_window_queue_capacity",
         "edge_asd_hop_stretch",  # 1 is normal
         "edge_asd_capture_drift_ratio",  # NaN: unknown
+        "edge_asd_audio_noise_floor_dbfs",  # NaN: unknown
     }
 
 
@@ -119,17 +189,21 @@ def everything(metrics):
     metrics.set_mqtt_connected(True)
     metrics.mqtt_connect("accepted")
     metrics.mqtt_publish("event_new", "delivered")
+    metrics.mqtt_received("handled")
     metrics.set_outbox(Stats(2, 300, 7.0))
     metrics.outbox_dropped([Dropped(RowClass.REPORT, DropReason.SIZE, 4)])
     hearing = metrics.hearing
     hearing.set_fault(M, "no_audio")
-    hearing.block(M, clipped_ratio=0.1, dc=0.2)
-    hearing.flawed(M, Flaw.STUCK, 0.1)
+    hearing.block(M, 10, clipped_ratio=0.1, dc=0.2)
+    hearing.flawed(M, Flaw.DIGITAL_ZERO, 0.1)
+    hearing.set_noise_floor(M, -60.0)
     hearing.set_capture(M, CaptureStatus(drift_ppm=20.0, surplus_s=1.0))
     hearing.set_ledger(M, {Account.SCORED: 9.0})
     hearing.set_stretch(4)
     hearing.evidence("kept")
-    hearing.set_evidence_usage(3, 4)
+    hearing.set_evidence_usage(Usage(3, 4, stuck=1, deleted={Cause.AGE: 1}))
+    hearing.set_history_dropped(2)
+    metrics.clock_stepped()
 
 
 def test_every_name_can_be_moved_without_new_series(metrics, registry):
@@ -139,7 +213,8 @@ def test_every_name_can_be_moved_without_new_series(metrics, registry):
     moved = {
         re.split(r"[{]", name)[0] for name, value in after.items() if value != before.get(name)
     }
-    assert moved >= {f"edge_asd_{n}" for n in NAMES} - {
+    still = {re.sub(r"_count$", "", name) for name in moved}
+    assert still >= {f"edge_asd_{n}" for n in NAMES} - {
         "edge_asd_build_info",
         "edge_asd_window_queue_capacity",
     }
@@ -147,6 +222,12 @@ def test_every_name_can_be_moved_without_new_series(metrics, registry):
     assert new == {"edge_asd_model_info"}
     assert after['edge_asd_windows_total{monitor="pump-1",result="gapped"}'] == 3
     assert after['edge_asd_outbox_dropped_total{class="report",reason="size"}'] == 4
+
+
+def test_counts_of_others_are_followed_also_where_they_begin_again(metrics, registry):
+    for count in (2, 5, 0, 1):
+        metrics.hearing.set_history_dropped(count)
+    assert registry.get_sample_value("edge_asd_history_dropped_scores_total") == 6
 
 
 def test_restarts_follow_the_counts_of_the_source(metrics, registry):
