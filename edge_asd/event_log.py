@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from edge_asd.errors import StorageError
 from edge_asd.health import Health, HealthBoard
 from edge_asd.publish.messages import EventMessage, MicrophoneMessage
+from edge_asd.publish.outbox import Dropped, DropReason, RowClass
 from edge_asd.publish.store import EventStore, Recorded
 from edge_asd.publish.topics import Topics
 from edge_asd.records import EventType
@@ -33,6 +34,7 @@ class EventLog:
         topics: Where they are published; None without MQTT.
         health: The board of checks.
         stored: Told of everything that is on the disk.
+        lost: Told of what was only logged.
     """
 
     def __init__(
@@ -41,8 +43,10 @@ class EventLog:
         topics: Topics | None,
         health: HealthBoard,
         stored: Callable[[AnyRecorded], None],
+        lost: Callable[[Iterable[Dropped]], None],
     ) -> None:
-        self._store, self._topics, self._health, self._told = store, topics, health, stored
+        self._store, self._topics, self._health = store, topics, health
+        self._told, self._lost = stored, lost
         self.dropped = 0
         """Messages that were only logged because too many waited."""
         self._waiting: deque[tuple[str, Kept]] = deque()
@@ -83,16 +87,18 @@ class EventLog:
     def _drop(self) -> None:
         updates = (i for i, (_, m) in enumerate(self._waiting) if m.type is EventType.UPDATE)
         at = next(updates, 0)
-        _only_log(*self._waiting[at])
+        monitor, message = self._waiting[at]
+        _only_log(monitor, message)
         del self._waiting[at]
         self.dropped += 1
+        self._lost([Dropped(RowClass(f"event_{message.type.value}"), DropReason.DISK, 1)])
 
     def _record(self, monitor: str, message: Kept) -> AnyRecorded:
         topics = self._topics
         if isinstance(message, MicrophoneMessage):
             topic = topics.microphone(monitor) if topics else None
             return self._store.record_notice(message, monitor=monitor, topic=topic)
-        topic = topics.event(monitor) if topics else None
+        topic = topics.event(monitor) if topics and not message.held else None
         return self._store.record(message, monitor=monitor, topic=topic)
 
     def _fine(self) -> None:

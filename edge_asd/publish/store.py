@@ -23,6 +23,7 @@ from edge_asd.publish.messages import EventMessage, MicrophoneMessage
 from edge_asd.publish.outbox import Dropped, Message, Outbox, RowClass
 from edge_asd.publish.tables import SCHEMA
 from edge_asd.records import EventType
+from edge_asd.switches import SwitchTable
 
 FILE_NAME = "events.db"
 _PRUNE_EVERY_S = 3600.0
@@ -89,6 +90,7 @@ class EventStore:
         self._keep_events = keep_events
         self._database = Database(directory / FILE_NAME, SCHEMA, clock=clock, read_only=read_only)
         self.outbox = Outbox(self._database, max_bytes=max_bytes, max_age_s=max_age_s, clock=clock)
+        self.switches = SwitchTable(self._database)
         self._prune_at = clock()
 
     @property
@@ -101,6 +103,8 @@ class EventStore:
     ) -> Recorded[EventMessage]:
         """Store a step of an alert and queue it for delivery, both or neither.
 
+        What is rehearsed leaves the alert that is open as it is, as ``open_rehearsal``.
+
         Args:
             message: The step; its ``seq`` is given here.
             monitor: Name of the monitor.
@@ -109,7 +113,8 @@ class EventStore:
         Raises:
             StorageError: Nothing was stored.
         """
-        return self._stored(message, "open_event", monitor, topic)
+        column = "open_rehearsal" if message.rehearsal else "open_event"
+        return self._stored(message, column, monitor, topic)
 
     def record_notice(
         self, message: MicrophoneMessage, *, monitor: str, topic: str | None
@@ -121,7 +126,8 @@ class EventStore:
         Raises:
             StorageError: Nothing was stored.
         """
-        return self._stored(message, "open_notice", monitor, topic)
+        column = "open_rehearsal" if message.rehearsal else "open_notice"
+        return self._stored(message, column, monitor, topic)
 
     def open_event(self, monitor: str) -> EventMessage | None:
         """The last step of the alert that was going on, so that a restart goes on with its id.
@@ -140,6 +146,14 @@ class EventStore:
         """
         found = self._open(monitor, "open_notice")
         return found if isinstance(found, MicrophoneMessage) else None
+
+    def open_rehearsal(self, monitor: str) -> StoredMessage | None:
+        """What a rehearsal began and had not ended yet, so that a restart can end it.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        return self._open(monitor, "open_rehearsal")
 
     def events(self, since: float | None = None, limit: int | None = None) -> list[StoredMessage]:
         """Read steps of alerts and microphone faults in the order they were recorded.
@@ -208,19 +222,22 @@ class EventStore:
         monitor: str,
         topic: str | None,
     ) -> Recorded[M]:
+        held = isinstance(message, EventMessage) and message.held
         connection.execute(
-            "INSERT INTO monitors (name, seq) VALUES (?, 1)"
-            " ON CONFLICT (name) DO UPDATE SET seq = seq + 1",
-            (monitor,),
+            "INSERT INTO monitors (name, seq) VALUES (?1, ?2)"
+            " ON CONFLICT (name) DO UPDATE SET seq = seq + ?2",
+            (monitor, int(not held)),
         )
         (seq,) = connection.execute(
             "SELECT seq FROM monitors WHERE name = ?", (monitor,)
         ).fetchone()
-        final = message.model_copy(update={"seq": seq})
+        if held:  # it has no number: who listens must not think that a message was lost
+            seq = _place_of_held(connection, monitor)
+        final = message.model_copy(update={"seq": max(0, seq)})
         payload = final.to_json()
         ended = final.type is EventType.END
         connection.execute(
-            f"UPDATE monitors SET {column} = ? WHERE name = ?",  # noqa: S608 - one of two constants
+            f"UPDATE monitors SET {column} = ? WHERE name = ?",  # noqa: S608 - one of three constants
             (None if ended else payload.decode(), monitor),
         )
         connection.execute(
@@ -235,7 +252,7 @@ class EventStore:
         return Recorded(final, self.outbox.insert(connection, outgoing))
 
     def _open(self, monitor: str, column: str) -> StoredMessage | None:
-        query = f"SELECT {column} FROM monitors WHERE name = ?"  # noqa: S608 - one of two constants
+        query = f"SELECT {column} FROM monitors WHERE name = ?"  # noqa: S608 - one of three constants
         row = self._database.read(lambda c: c.execute(query, (monitor,)).fetchone())
         return None if row is None or row[0] is None else self._parsed(row[0])
 
@@ -247,3 +264,10 @@ class EventStore:
                 f"{self._database.path}: an event in it cannot be read: upgrade edge-asd, or move "
                 "the file away to start afresh"
             ) from error
+
+
+def _place_of_held(connection: sqlite3.Connection, monitor: str) -> int:
+    """Where a step that is held back goes in the table: below all that were published."""
+    query = "SELECT MIN(seq) FROM events WHERE monitor = ?"
+    (lowest,) = connection.execute(query, (monitor,)).fetchone()
+    return min(lowest or 0, 0) - 1
