@@ -66,8 +66,11 @@ class Windows(Payload):
     """What became of the audio of an alert."""
 
     scored: Count
+    """Windows that were scored since the alert began."""
     gapped: Count
+    """Not scored, because audio was missing or of no use."""
     dropped: Count
+    """Not scored, because the device was too slow."""
 
 
 class EvidenceRef(Payload):
@@ -93,31 +96,47 @@ class EventMessage(Stamp, Versioned):
     seq: Count = 0
     """Counts the messages of this monitor; given by the store. 0 of a step that is held back."""
     type: EventType
+    """``new``, then an ``update`` now and then and at every change, at last ``end``."""
     source: str
     """Name of the monitor."""
     severity: Severity
+    """How sure the alert is."""
     state: State
+    """Of the monitor at this moment."""
     score: Number
+    """What was decided on: high in enough windows; higher is more anomalous."""
     threshold: Number
+    """At or above it a score counts."""
     threshold_kind: str
     """How the threshold came about, for example ``calibrated`` or ``extrapolated``."""
     percentile: Milli
+    """Share of the normal scores kept from enrolment that lie below the score, 0 to 100."""
     started_at: Time
+    """Begin of the alert."""
     updated_at: Time
+    """When this step was decided."""
     ended_at: Time | None
+    """End of the alert; null before the ``end``."""
     duration_s: Milli
+    """Since the alert began, by the audio's own clock."""
     windows: Windows
+    """What became of the audio since the alert began."""
     coverage: Milli
     """Share of the seconds since the start that were scored, 0 to 1; null if nobody knows."""
     nearest_center: str
+    """Which scorer decided, and the normal sound nearest to this one."""
     model: ModelRef
+    """What decided."""
     audio: Audio
+    """The sound at this moment."""
     reason: str
+    """Why the alert ended, for people; empty before that."""
     evidence: EvidenceRef | None = None
     """Null until it is on the disk, and where none was kept."""
     acked_by: str | None = None
     """Who has taken note of the alert; null until somebody has."""
     acked_at: Time | None = None
+    """When; null until then."""
     snoozed_until: Time | None = None
     """Until then the monitor is silent; null while it is not snoozed."""
     held: bool = False
@@ -225,6 +244,7 @@ class MicrophoneMessage(Stamp, Versioned):
     seq: Count = 0
     """Counts the messages of this monitor, those of alerts included; given by the store."""
     type: Literal[EventType.NEW, EventType.END]
+    """``new`` when it stopped working, ``end`` when it works again."""
     source: str
     """Name of the monitor."""
     fault: str
@@ -232,9 +252,13 @@ class MicrophoneMessage(Stamp, Versioned):
     reason: str
     """The same for people, with what to look at."""
     started_at: Time
+    """First sound that is missing."""
     updated_at: Time
+    """When this step was decided."""
     ended_at: Time | None
+    """When it worked again; null before the ``end``."""
     duration_s: Milli
+    """From the first sound that is missing until now."""
     rehearsal: bool = False
     """Made by ``edge-asd simulate --fault`` to try the alerting chain; the microphone is well."""
 

@@ -68,21 +68,25 @@ class Versioned(Payload):
     """Base of the messages that stand alone."""
 
     schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    """Version of the payloads; another one only if a field had to change or go."""
     device: str
+    """Name of the device."""
 
 
 class Clock(Payload):
     """Whether the times can be trusted."""
 
     synchronized: bool | None
-    """None when it cannot be known."""
+    """Whether the system's clock is set by a time server; null when it cannot be known."""
 
 
 class Stamp(Payload):
     """Orders messages even when the wall clock steps."""
 
     clock: Clock
+    """Whether the wall times of this message can be trusted."""
     monotonic_ns: Count
+    """Time since the boot, nanoseconds: orders messages of one boot whatever the wall clock did."""
     boot_id: str
     """Monotonic times compare within one boot only."""
 
@@ -91,8 +95,11 @@ class ModelRef(Payload):
     """The network that decided."""
 
     name: str
+    """Of the bundle."""
     version: str
+    """Of the bundle."""
     sha256: str
+    """Of the bundle's file."""
     backend: str
     """Runtime: ``onnxruntime``, ``tensorrt``."""
 

@@ -29,22 +29,33 @@ class StateMessage(Stamp, Versioned):
     """What is known about a monitor right now."""
 
     source: str
+    """Name of the monitor."""
     state: State
+    """``unknown`` is not ``normal``: nobody can tell, and ``reason`` says why."""
     reason: str = ""
+    """Why, for people; never empty in state ``unknown``."""
     score: Number = None
+    """Of the newest window; null before the first."""
     threshold: Number = None
+    """Null without a profile."""
     percentile: Milli = None
+    """Share of the normal scores kept from enrolment that lie below the score, 0 to 100."""
     severity: Severity | None = None
+    """Of the alert that is going on; null without one."""
     progress: Milli = None
     """Share of the baselining that is done, 0 to 1; null at other times."""
     provisional: bool = False
     """The threshold promises more than the audio so far can support."""
     rate_asked_per_week: Number = None
+    """False alarms a week that the operator puts up with."""
     rate_supported_per_week: Number = None
+    """The least that the audio so far can promise."""
     model: ModelRef | None = None
+    """What scores."""
     updated_at: Time
+    """When this was sent first."""
     event_id: str | None = None
-    """Alert that is going on."""
+    """Alert that is going on; null without one."""
     enabled: bool = True
     """False once an operator has switched the monitor off; its state is ``inhibited`` then."""
     inhibited_until: Time | None = None
@@ -54,6 +65,7 @@ class StateMessage(Stamp, Versioned):
     acked_by: str | None = None
     """Who has taken note of the alert that is going on."""
     acked_at: Time | None = None
+    """When; null until then."""
     rehearsal: bool = False
     """Made by ``edge-asd simulate --fault`` to try the alerting chain; the machine is as before."""
 
@@ -68,6 +80,7 @@ class ReportMessage(Versioned):
     """How well a monitor listened on one day, UTC, as far as that has passed; retained."""
 
     source: str
+    """Name of the monitor."""
     period_from: Time
     """First second that is accounted for."""
     period_to: Time
@@ -79,6 +92,7 @@ class ReportMessage(Versioned):
     coverage: Milli
     """Share of the seconds that were scored, 0 to 1."""
     updated_at: Time
+    """When this was added up."""
 
     @classmethod
     def from_summary(
@@ -101,18 +115,26 @@ class ScoreMessage(Versioned):
     """One score of the rate-limited stream."""
 
     source: str
+    """Name of the monitor."""
     state: State
+    """Of the monitor at this moment."""
     score: Number
+    """Of one window; higher is more anomalous."""
     threshold: Number
+    """At or above it a score counts."""
     audio: Audio
+    """The sound of the window."""
     at: Time
+    """When the window began."""
 
 
 class MonitorInfo(Payload):
     """A monitor in the birth message."""
 
     name: str
+    """As in ``source``."""
     topic_segment: str
+    """As in topics."""
 
 
 class InfoMessage(Versioned):
@@ -121,9 +143,13 @@ class InfoMessage(Versioned):
     versions: dict[str, str]
     """``edge_asd``, ``python`` and whatever else explains a difference."""
     monitors: tuple[MonitorInfo, ...]
+    """Every monitor of the device."""
     model: ModelRef | None
+    """What scores."""
     started_at: Time
+    """Start of the daemon."""
     boot_id: str
+    """Of the computer; another one than the last time means that it was started again."""
     reason: str = ""
     """Why the daemon stops; empty while it runs."""
 
@@ -132,7 +158,9 @@ class CheckMessage(Payload):
     """One check of the health message."""
 
     status: Health
+    """How it is."""
     text: str
+    """The same for people, with what to do."""
     rehearsal: bool = False
     """Made by ``edge-asd simulate --fault``; all is well."""
 
@@ -141,8 +169,11 @@ class HealthMessage(Versioned):
     """Every check and the worst of them."""
 
     status: Health
+    """The worst of the checks."""
     checks: dict[str, CheckMessage]
+    """By name, for example ``capture/pump-1``."""
     updated_at: Time
+    """When a check changed last."""
 
     @classmethod
     def from_checks(
