@@ -92,6 +92,8 @@ class Decider:
         self.state = State.UNKNOWN
         self.reason = "starting"
         self.event = open_event
+        self.snoozed = False
+        """An alert that begins is held back; see `release`."""
         self._percentile = percentile
         self._new_id = new_id
         self._recent: deque[tuple[float, float]] = deque(maxlen=rules.persistence.n)
@@ -147,10 +149,40 @@ class Decider:
         if self.event is not None:
             self.event = replace(self.event, windows_gapped=self.event.windows_gapped + windows)
 
-    def finish(self, reason: str, now: Moment) -> Decision:
-        """The stream is over: an open alert ends, and nothing is known any more."""
-        event = self._end(now, reason, State.UNKNOWN) if self.event else None
-        return Decision(self._enter(State.UNKNOWN, reason, now), event)
+    def finish(self, reason: str, now: Moment, state: State = State.UNKNOWN) -> Decision:
+        """The stream is over, or not listened to any more: an open alert ends.
+
+        Args:
+            reason: Why.
+            now: When.
+            state: What is said from now on; as a rule that nothing is known any more.
+        """
+        event = self._end(now, reason, state) if self.event else None
+        return Decision(self._enter(state, reason, now), event)
+
+    # What operators say
+
+    def acknowledge(self, by: str, now: Moment) -> Decision:
+        """Somebody has taken note of the open alert; the first one counts."""
+        if self.event is None or self.event.acked_by is not None:
+            return Decision()
+        self.event = replace(self.event, acked_by=by, acked_at=now.captured_at)
+        return self.tell(now)
+
+    def tell(self, now: Moment) -> Decision:
+        """Report the open alert once more, because something about it changed."""
+        if self.event is None:
+            return Decision()
+        self.event = replace(self._timed(self.event, now), type=EventType.UPDATE)
+        return Decision(event=self.event)
+
+    def release(self, now: Moment) -> Decision:
+        """Raise the alert that was held back, if it is still known to be one."""
+        alerting = self.state in (State.WARNING, State.ALARM)
+        if self.event is None or not self.event.held or self.snoozed or not alerting:
+            return Decision()
+        self.event = replace(self._timed(self.event, now), type=EventType.NEW, held=False)
+        return Decision(event=self.event)
 
     def _while_quiet(self, now: Moment, statistic: float, scored: Scored) -> Decision:
         if statistic < self.thresholds.warning:
@@ -177,6 +209,7 @@ class Decider:
             windows_gapped=0,
             nearest=scored.nearest,
             level_dbfs=scored.level_dbfs,
+            held=self.snoozed,
         )
         self._low_since_s, self._reported_at_s = None, now.at_s
         transition = self._enter(self.event.state, f"score {statistic:.2f}", now)
