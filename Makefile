@@ -2,7 +2,7 @@
 # Needed beforehand: make and Python 3.10 or newer (PYTHON=/path/to/python3.11 picks one).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long soak lint fmt results wheel clean
+.PHONY: help setup demo test test-long soak lint fmt results schemas wheel clean
 
 # Debian's names; after `=` what each is wanted for (tools/system-packages.sh).
 TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
@@ -13,7 +13,7 @@ TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
 # What needs torch stays in these folders.
 TRAIN_TESTS := $(wildcard tests/train tests/parity)
 # onnx is what the tests build their tiny bundle with; the device itself does without.
-TEST_TOOLS := pytest pytest-timeout pytest-xdist hypothesis onnx
+TEST_TOOLS := pytest pytest-timeout pytest-xdist hypothesis onnx jsonschema
 # Many tests wait for brokers, children and clocks: two at a time halve the time on two cores.
 PYTEST := -m pytest --numprocesses 2 --dist worksteal
 
@@ -71,6 +71,9 @@ fmt: setup ## Format the code and apply the safe fixes
 results: ## Measure first-shot detection on real recordings (RECORDINGS=folder)
 	@tools/bootstrap.sh .venv-demo demo
 	.venv-demo/bin/python benchmarks/first_shot.py --recordings $(RECORDINGS)
+
+schemas: setup ## Write docs/contract anew from the models of the MQTT messages
+	@.venv/bin/edge-asd schemas --out docs/contract
 
 wheel: setup ## Build the wheel into dist/
 	@rm -rf build # setuptools would pack what an earlier build left there

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from support.contract import WITNESS
 
 BINARY = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 PATIENCE_S = 60.0
@@ -146,6 +147,7 @@ class Subscriber:
         if message.topic == self._marker:
             self._settled.set()
         else:
+            WITNESS.look(message)
             self.messages.append((message.topic, message.payload, message.retain))
 
     def settle(self):

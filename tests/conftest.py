@@ -8,6 +8,7 @@ import pytest
 from brokers import mosquitto
 from hypothesis import HealthCheck, settings
 from support import punctual
+from support.contract import WITNESS
 from support.processes import plant, shell
 from support.sound import enrolled, machine
 from support.tiny import write_tiny_bundle
@@ -24,6 +25,8 @@ settings.load_profile("steady")
 def pytest_configure(config):
     what = "real_time: promises in seconds of the real world; see support.punctual"
     config.addinivalue_line("markers", what)
+    what = "own_payloads: sends what no daemon would, so the contract is not held against it"
+    config.addinivalue_line("markers", what)
     # A shell without job control makes what it runs in its background deaf to Ctrl-C, and our
     # children would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -35,6 +38,16 @@ def pytest_runtest_protocol(item, nextitem):
         return None
     punctual.run(item, nextitem)
     return True
+
+
+@pytest.fixture(autouse=True)
+def _contract_is_kept(request):
+    """Every message that a subscriber of a test receives is one that the contract promises."""
+    WITNESS.take()
+    yield
+    found = WITNESS.take()
+    if request.node.get_closest_marker("own_payloads") is None:
+        assert not found, found[:5]
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,9 @@ _COMMANDS = {
     "events": "List alerts; show, export and pin their evidence.",
     "ledger": "Show what became of every second of every monitor.",
     "threshold": "Show the thresholds in force, and what others would have raised.",
+    "service": "Install, remove and look at the systemd service.",
     "bundle": "Look into bundles.",
+    "schemas": "Write what is published over MQTT as JSON Schema and AsyncAPI.",
 }
 
 
