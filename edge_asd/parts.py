@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from edge_asd.publish.mqtt import MqttSink
 from edge_asd.publish.payload import ModelRef
 from edge_asd.publish.store import EventStore
 from edge_asd.report import Reporter
+from edge_asd.web.access import read_token
 from edge_asd.web.server import HttpServer
 from edge_asd.worker import Worker
 
@@ -125,7 +127,7 @@ class Parts:
         """The HTTP endpoint; it has its address, and does not answer yet.
 
         Raises:
-            ConfigError: The address is wrong or in use.
+            ConfigError: The address is wrong, in use, or needs a token that is not there.
         """
         return HttpServer(
             config.http.listen,
@@ -133,6 +135,7 @@ class Parts:
             registry=self.common.registry,
             stalled=self.common.watch.stalled,
             ready=self.common.ready,
+            token=read_token(config.http.token_file, os.environ),
         )
 
     def start_mqtt(self) -> None:

@@ -81,7 +81,9 @@ def read_config(
             raw["monitors"] = [{"name": monitor}]
         else:
             raw["monitors"] = [known[monitor].model_dump(exclude_unset=True)]
-    raw |= changes or {}
+    for key, value in (changes or {}).items():
+        # Another address keeps its token; another broker must not be told the password of this one.
+        raw[key] = raw.get(key, {}) | value if key == "http" else value
     return parse_config(raw, "command line" if source or monitor or changes else str(path))
 
 

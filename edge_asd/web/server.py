@@ -1,4 +1,4 @@
-"""Probes and metrics over HTTP, on loopback only.
+"""Probes and metrics over HTTP; beyond loopback only for those who know the token.
 
 ::
 
@@ -6,18 +6,21 @@
     /readyz   200 once the daemon is ready, else 503
     /healthz  every check as JSON; 503 when one of them is critical
     /metrics  Prometheus text
+
+With a token every path asks for it, probes too: whoever does not know it learns nothing.
 """
 
 from __future__ import annotations
 
 import errno
-import ipaddress
 import json
 import logging
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -26,10 +29,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from edge_asd.errors import ConfigError
 from edge_asd.health import Health, HealthBoard
+from edge_asd.web.access import Token, listen_address
 
 logger = logging.getLogger(__name__)
 
 _MAX_REQUESTS = 16
+_REQUEST_S = 10.0
+"""A request may take so long, however busily its client sends it byte by byte."""
 _TEXT = "text/plain; charset=utf-8"
 _Answer = tuple[HTTPStatus, str, bytes]
 
@@ -45,9 +51,11 @@ class HttpServer:
         registry: Metrics behind ``/metrics``.
         stalled: Names of the workers that stand still, for ``/livez``.
         ready: Whether the daemon is ready, for ``/readyz``.
+        token: What clients have to know; None asks for nothing, and only on loopback.
 
     Raises:
-        ConfigError: The address is malformed, not on loopback, taken, or not allowed.
+        ConfigError: The address is malformed, taken, not allowed, or beyond loopback without a
+            token.
     """
 
     def __init__(
@@ -58,12 +66,13 @@ class HttpServer:
         registry: CollectorRegistry,
         stalled: Callable[[], tuple[str, ...]],
         ready: Callable[[], bool],
+        token: Token | None = None,
     ) -> None:
         self._board = board
         self._registry = registry
         self._stalled = stalled
         self._ready = ready
-        self._server = _bind(listen, self._answer)
+        self._server = _bind(listen, self._answer, token)
         self._thread = threading.Thread(
             target=self._server.serve_forever,
             kwargs={"poll_interval": 0.1},
@@ -135,9 +144,12 @@ class _Server(ThreadingHTTPServer):
         family: socket.AddressFamily,
         address: tuple[str, int],
         answer: Callable[[str], _Answer],
+        token: Token | None,
     ) -> None:
         self.address_family = family
         self.answer = answer
+        self.token = token
+        self._begun: dict[Any, float] = {}  # requests under way, and since when
         self._slots = threading.BoundedSemaphore(_MAX_REQUESTS)
         super().__init__(address, _Handler)
 
@@ -150,13 +162,23 @@ class _Server(ThreadingHTTPServer):
         if not self._slots.acquire(blocking=False):
             self.shutdown_request(request)
             return
+        self._begun[request] = time.monotonic()
         super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """End requests that take too long; called several times a second."""
+        now_s = time.monotonic()
+        for request, begun_s in list(self._begun.items()):
+            if now_s - begun_s > _REQUEST_S:
+                with suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Answer one request and free its slot."""
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._begun.pop(request, None)
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
@@ -174,7 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with headers and body."""
-        self._reply(*self.server.answer(self.path.partition("?")[0]))
+        if self._admitted():
+            self._reply(*self.server.answer(self.path.partition("?")[0]))
 
     def do_HEAD(self) -> None:
         """Answer with the headers of the same GET."""
@@ -182,13 +205,33 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Refuse: nothing can be changed here."""
-        self._reply(HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"only GET and HEAD\n")
+        if self._admitted():
+            self._reply(HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"only GET and HEAD\n")
 
     do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_POST  # noqa: N815 - called by these names
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Log requests at DEBUG instead of printing them."""
-        logger.debug("http client=%s %s", self.client_address[0], format % args)
+        logger.debug("http client=%s %r", self.client_address[0], format % args)
+
+    def send_error(
+        self,
+        code: int,
+        message: str | None = None,  # noqa: ARG002 - quotes the request
+        explain: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Refuse what is no request without repeating any of it."""
+        status = HTTPStatus(code)
+        self.command = getattr(self, "command", None) or "GET"
+        self._reply(status, _TEXT, f"{status.phrase.lower()}\n".encode())
+
+    def _admitted(self) -> bool:
+        """Whether the client may ask; told that it may not, it learns nothing else."""
+        token = self.server.token
+        if token is None or token.admits(self.headers.get_all("Authorization", [])):
+            return True
+        self._reply(HTTPStatus.UNAUTHORIZED, _TEXT, b"unauthorized\n")
+        return False
 
     def _reply(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
         self.send_response(status)
@@ -197,41 +240,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             self.send_header("Allow", "GET, HEAD")
+        if status is HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", "Bearer")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 
 
-def _bind(listen: str, answer: Callable[[str], _Answer]) -> _Server:
-    address, port = _parse(listen)
+def _bind(listen: str, answer: Callable[[str], _Answer], token: Token | None) -> _Server:
+    address, port = listen_address(listen, token)
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     try:
-        return _Server(family, (str(address), port), answer)
+        return _Server(family, (str(address), port), answer, token)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(
                 f"http.listen: {listen} is in use: stop the other program or choose another port"
             ) from error
-        raise ConfigError(f"http.listen: cannot listen on {listen}: {error.strerror}") from error
-
-
-def _parse(listen: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]:
-    host, _, port_text = listen.rpartition(":")
-    try:
-        port = int(port_text)
-        bracketed = host.startswith("[") and host.endswith("]")
-        address = ipaddress.ip_address(
-            "127.0.0.1" if host == "localhost" else host[1:-1] if bracketed else host
-        )
-    except ValueError:
-        address, port, bracketed = ipaddress.ip_address("127.0.0.1"), -1, False
-    if bracketed != (address.version == 6) or not 0 <= port <= 65535:
         raise ConfigError(
-            f"http.listen: {listen!r} is not an address: write 127.0.0.1:9108 or [::1]:9108"
-        )
-    if not address.is_loopback:
-        raise ConfigError(
-            f"http.listen: {listen} is reachable from the network, which is not supported: "
-            "listen on 127.0.0.1 and put a proxy with authentication in front"
-        )
-    return address, port
+            f"http.listen: cannot listen on {listen}: {error.strerror}; "
+            "choose an address of this computer, and a port above 1023"
+        ) from error

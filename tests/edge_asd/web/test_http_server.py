@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
 import socket
 
 import pytest
-from brokers import PATIENCE_S
+from brokers import PATIENCE_S, eventually
 from prometheus_client import CollectorRegistry, Gauge
 from support.stopwatch import Stopwatch
 
 from edge_asd.errors import ConfigError
 from edge_asd.health import Health, HealthBoard
+from edge_asd.web import server as web
+from edge_asd.web.access import Token
 from edge_asd.web.server import HttpServer
 
 
 class Probed:
     """A server and what it shows."""
 
-    def __init__(self, listen="127.0.0.1:0") -> None:
+    def __init__(self, listen="127.0.0.1:0", token=None) -> None:
         self.board = HealthBoard()
         self.registry = CollectorRegistry()
         self.stalled = ()
@@ -31,6 +34,7 @@ class Probed:
             registry=self.registry,
             stalled=lambda: self.stalled,
             ready=lambda: self.ready,
+            token=token,
         )
 
     def __enter__(self):
@@ -40,11 +44,11 @@ class Probed:
     def __exit__(self, *_):
         self.server.close()
 
-    def get(self, path, method="GET"):
+    def get(self, path, method="GET", **headers):
         address = self.server.address, self.server.port
         connection = http.client.HTTPConnection(*address, timeout=PATIENCE_S)
         try:
-            connection.request(method, path)
+            connection.request(method, path, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read().decode()
         finally:
@@ -101,6 +105,61 @@ def test_head_has_the_headers_of_get_and_no_body(probed):
     assert head[0] == got[0]
     assert head[1]["Content-Length"] == str(len(got[2]))
     assert head[2] == ""
+
+
+TOKEN = "correct-horse-battery-staple"
+EVERY_PATH = ["/livez", "/readyz", "/healthz", "/metrics", "/", "/nothing", "/livez?x=1"]
+WRONG = [{}, {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": "Basic YQ=="}]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_without_the_token_every_path_answers_alike_and_tells_nothing(method):
+    with Probed(token=Token(TOKEN)) as probed:
+        probed.board.set("mqtt", Health.CRITICAL, "broker.example refuses the password")
+        answers = {
+            (status, body, headers["WWW-Authenticate"], headers["Content-Length"])
+            for path in EVERY_PATH
+            for wrong in WRONG
+            for status, headers, body in [probed.get(path, method, **wrong)]
+        }
+        body = "" if method == "HEAD" else "unauthorized\n"
+        assert answers == {(401, body, "Bearer", "13")}
+
+
+def test_with_the_token_everything_is_as_without_one():
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    with Probed(token=Token(TOKEN)) as asked, Probed() as open_to_all:
+        for path in EVERY_PATH:
+            assert asked.get(path, **right)[0] == open_to_all.get(path)[0]
+        assert asked.get("/healthz", **right)[2] == open_to_all.get("/healthz")[2]
+
+
+def test_with_a_token_other_addresses_than_loopback_are_served():
+    with Probed("0.0.0.0:0", token=Token(TOKEN)) as probed:
+        assert probed.get("/livez")[0] == 401
+        assert probed.get("/livez", Authorization=f"Bearer {TOKEN}")[0] != 401
+
+
+def test_a_client_that_dribbles_its_request_is_cut_off(monkeypatch):
+    monkeypatch.setattr(web, "_REQUEST_S", 0.3)
+    with Probed() as probed:
+        address = (probed.server.address, probed.server.port)
+        with socket.create_connection(address, timeout=PATIENCE_S) as client:
+            client.sendall(b"GET /livez HT")
+            assert client.recv(100) in (b"", b"bad request\n")  # not only once it falls silent
+        eventually(lambda: not probed.server._server._begun)
+        assert probed.get("/livez")[0] == 200
+
+
+def test_a_request_is_logged_without_control_characters(caplog):
+    caplog.set_level(logging.DEBUG, "edge_asd.web.server")
+    with Probed() as probed:
+        address = (probed.server.address, probed.server.port)
+        with socket.create_connection(address, timeout=PATIENCE_S) as client:
+            client.sendall(b"GET /\x1b[2J HTTP/1.0\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.0 404")
+    assert "[2J" in caplog.text
+    assert "\x1b" not in caplog.text
 
 
 def test_silent_clients_do_not_keep_others_waiting_nor_stop_the_shutdown():
