@@ -14,6 +14,7 @@
     ├── PublishError    69    a broker or sink cannot be reached
     ├── StorageError    69    the state directory cannot be written
     ├── BusyError       69    another process holds the state directory
+    ├── ServiceError    69    the service manager is missing or refuses
     └── ConfigError     78    the operator's file or an option value is wrong
 
 Adapters translate third-party exceptions into this tree once; the command line prints
@@ -91,6 +92,12 @@ class StorageError(EdgeAsdError):
 
 class BusyError(EdgeAsdError):
     """Another process holds the state directory."""
+
+    exit_code = 69
+
+
+class ServiceError(EdgeAsdError):
+    """The service manager is missing, refuses, or is not ours to command."""
 
     exit_code = 69
 

@@ -1,0 +1,1 @@
+"""Installing edge-asd as a systemd service, and looking at it."""
