@@ -57,6 +57,10 @@ class EventLog:
         """Messages that the disk has not taken."""
         return len(self._waiting)
 
+    def publish_under(self, topics: Topics | None) -> None:
+        """Publish what comes from now on there; None without MQTT."""
+        self._topics = topics
+
     def add(self, monitor: str, message: Kept) -> None:
         """Store a message, after all that wait."""
         self._waiting.append((monitor, message))

@@ -114,7 +114,7 @@ class Metrics:
         for reason in RESTART_REASONS:
             before = self._restarts_seen.get((monitor, reason), 0)
             count = int(getattr(status, reason))
-            self._capture_restarts.labels(monitor, reason).inc(max(0, count - before))
+            self._capture_restarts.labels(monitor, reason).inc(count - before if count >= before else count)
             self._restarts_seen[monitor, reason] = count
 
     # Scoring
@@ -181,6 +181,10 @@ class Metrics:
     def mqtt_received(self, result: str) -> None:
         """Count a message of somebody else; ``result`` is one of ``RECEIVED_RESULTS``."""
         self._mqtt_received.labels(result).inc()
+
+    def mqtt_duplicate_client(self) -> None:
+        """Count a sign of another daemon under our name."""
+        self._mqtt_duplicates.inc()
 
     def set_outbox(self, stats: Stats) -> None:
         """How full the outbox is."""
@@ -292,6 +296,9 @@ class Metrics:
         )
         self._mqtt_received = self._counter(
             "mqtt_received_total", "Messages of others by what became of them.", "result"
+        )
+        self._mqtt_duplicates = self._counter(
+            "mqtt_duplicate_clients_total", "Signs of another daemon under our name."
         )
         self._outbox_messages = self._gauge("outbox_messages", "Messages that wait.")
         self._outbox_bytes = self._gauge("outbox_bytes", "Their size.")

@@ -26,17 +26,30 @@ def read_secret(
     """
     if reference is None:
         return None
-    path = (
-        _credential(reference, environ, key) if reference.startswith(_SCHEME) else Path(reference)
-    )
+    path = secret_path(reference, environ, key=key)
     try:
-        mode = path.stat().st_mode
-        if mode & (stat.S_IRWXG | stat.S_IRWXO) and not reference.startswith(_SCHEME):
-            raise ConfigError(f"{key}: {path} can be read by others; chmod 600 it")
         return path.read_text(encoding="utf-8").rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(f"{key}: {path}: {reason}") from error
+
+
+def secret_path(reference: str, environ: Mapping[str, str], *, key: str) -> Path:
+    """Where a secret lies, for what reads files itself; as ``read_secret``.
+
+    Raises:
+        ConfigError: It is missing, or readable by others.
+    """
+    if reference.startswith(_SCHEME):
+        return _credential(reference, environ, key)
+    path = Path(reference)
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ConfigError(f"{key}: {path}: {error.strerror}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(f"{key}: {path} can be read by others; chmod 600 it")
+    return path
 
 
 def _credential(reference: str, environ: Mapping[str, str], key: str) -> Path:

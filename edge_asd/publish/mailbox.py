@@ -50,6 +50,11 @@ class Mailbox:
             self._retained[topic] = b""
             self._changed[topic] = None
 
+    def states(self) -> dict[str, bytes]:
+        """The states that are kept, by topic."""
+        with self._lock:
+            return {t: p for t, p in self._retained.items() if t not in self._forgotten}
+
     def topics(self) -> frozenset[str]:
         """Topics of the states that are kept."""
         with self._lock:

@@ -2,8 +2,10 @@
 
 The thread ``mqtt-pump`` connects, sends what waits, and deletes a row of the outbox only when the
 broker acknowledged it. Rows under way when a connection ends are sent again on the next one, so a
-subscriber may see a message twice, and its ``id`` and ``seq`` tell. Order holds for each topic; a
-broker that refuses a single message may let the few behind it, already under way, pass it.
+subscriber may see a message twice, and its ``id`` and ``seq`` tell. Messages of a monitor first
+arrive in the order of their ``seq``, with one exception: while a broker refuses messages (MQTT 5;
+health is critical), the few behind them that are already under way, and those of the monitor's
+other topics, may pass them. A topic that is refused must not silence the others.
 """
 
 from __future__ import annotations
@@ -20,21 +22,23 @@ from edge_asd.health import Health
 from edge_asd.metrics import Metrics
 from edge_asd.publish.incoming import Handler, Subscriptions, is_topic
 from edge_asd.publish.mailbox import Mailbox, Reply
-from edge_asd.publish.mqtt_link import OFFLINE, Link, Opened, Opening, Protocol
+from edge_asd.publish.mqtt_condition import Condition
+from edge_asd.publish.mqtt_dial import Dialer
+from edge_asd.publish.mqtt_link import Link
+from edge_asd.publish.mqtt_records import OFFLINE, ONLINE, Opened, Opening
 from edge_asd.publish.mqtt_session import Refusals, Session, full_jitter
 from edge_asd.publish.mqtt_settings import DEFAULT_TIMING, MqttSettings, Timing
 from edge_asd.publish.outbox import Outbox
+from edge_asd.publish.outbox_watch import OutboxWatch
 from edge_asd.publish.topics import Topics
+from edge_asd.publish.twins import Twins
 
 logger = logging.getLogger(__name__)
 
-ONLINE = b"online"
 INFLIGHT = 8
 
 _STEP_S = 0.5
-_STATS_EVERY_S = 1.0
 _GOODBYE_S = 2.0
-_CUT_SHORT = 3
 
 
 class MqttSink:
@@ -81,14 +85,20 @@ class MqttSink:
         self._mailbox.set_retained(topics.status, ONLINE)
         self._mailbox.set_retained(topics.info, birth)
         self._refusals = Refusals(rng, timing.backoff_s)
-        self._older = settings.protocol == "3.1.1"
-        self._connected = False
+        self._dialer = Dialer(settings, topics.status, timing, metrics, clock)
+        self._watch = OutboxWatch(outbox, metrics, clock=clock)
+        self._twins = Twins(
+            birth,
+            said=lambda: self._mailbox.was_taken(topics.info),
+            metrics=metrics,
+            clock=clock,
+        )
+        self._condition = Condition(
+            settings, timing, self._refusals, self._subscriptions, self._twins, clock=clock
+        )
+        # Some brokers let a device write there and not read; then it goes without.
+        self._subscriptions.add(topics.info, self._twins.hear, optional=True)
         self._in_flight = 0
-        self._cut_short = 0  # connections in a row
-        self._opened_at_s = 0.0
-        self._health = (Health.UNKNOWN, f"connecting to {settings.address}")
-        self._storage_fault = ""
-        self._stats_at_s = -_STATS_EVERY_S
         self._close_at_s: float | None = None
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.settimeout(0)
@@ -124,7 +134,7 @@ class MqttSink:
 
     def telemetry(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 0; dropped and counted while there is no connection."""
-        lost = self._mailbox.post(topic, payload) if self._connected else 1
+        lost = self._mailbox.post(topic, payload) if self.connected else 1
         for _ in range(lost):
             self._metrics.mqtt_publish("telemetry", "dropped")
         self._wake()
@@ -158,6 +168,16 @@ class MqttSink:
         self._mailbox.forget(topic)
         self._wake()
 
+    def adopt_states(self, older: MqttSink) -> None:
+        """Take over the states of the connection before this one; only before ``start``."""
+        for topic, payload in older.states().items():
+            if topic not in (self._topics.status, self._topics.info):
+                self.set_retained(topic, payload)
+
+    def states(self) -> dict[str, bytes]:
+        """The states that every connection gets, by topic."""
+        return self._mailbox.states()
+
     def retained_topics(self) -> frozenset[str]:
         """Topics of the states that every connection gets."""
         return self._mailbox.topics()
@@ -165,7 +185,7 @@ class MqttSink:
     @property
     def connected(self) -> bool:
         """Whether a broker accepted the connection."""
-        return self._connected
+        return self._condition.connected
 
     @property
     def idle(self) -> bool:
@@ -180,17 +200,11 @@ class MqttSink:
 
     def health(self) -> tuple[Health, str]:
         """What an operator should know about the connection."""
-        if self._storage_fault:
-            return Health.CRITICAL, self._storage_fault
-        refused = self._refusals.text
-        if self._connected and refused:
-            text = f"{self._settings.address} refuses messages, which are kept: {refused}"
-            return Health.CRITICAL, f"{text}: check what the broker allows this user to publish"
-        if self._cut_short >= _CUT_SHORT and not (self._connected and self._lasts()):
-            text = f"{self._settings.address} ends every connection soon after it began"
-            own = self._settings.client_id
-            return Health.WARNING, f"{text}: does another client use the identifier {own}?"
-        return self._health
+        return self._condition.health()
+
+    def outbox_health(self) -> tuple[Health, str]:
+        """Whether messages were given up lately, or soon will be."""
+        return self._watch.health()
 
     # Pump thread
 
@@ -199,53 +213,18 @@ class MqttSink:
         while self._close_at_s is None:
             link, opened = self._open()
             if opened.result is Opening.ACCEPTED:
-                self._opened_at_s = self._clock()
                 self._serve(link)
-                if self._lasts():
-                    failures = self._cut_short = 0
-                else:
-                    self._cut_short += 1
+                if self._condition.ended(f"{link.down}", closing=self._close_at_s is not None):
+                    failures = 0
             failures += 1
             wait_s = full_jitter(self._rng, failures, self._timing.backoff_s)
             logger.debug("mqtt waits wait_s=%.1f error=%s", wait_s, opened.text)
             self._wait(wait_s)
 
     def _open(self) -> tuple[Link, Opened]:
-        """Try to connect once, or twice when the broker may not know MQTT 5."""
-        link, opened = self._attempt(Protocol.V3_1_1 if self._older else Protocol.V5)
-        if opened.try_older and self._settings.protocol == "auto" and self._close_at_s is None:
-            other = Protocol.V5 if link.protocol is Protocol.V3_1_1 else Protocol.V3_1_1
-            first = opened
-            link, opened = self._attempt(other)
-            # A refusal is final. A connection that was just closed may have had other reasons, so
-            # the next one begins with MQTT 5 again.
-            if opened.result is Opening.ACCEPTED:
-                refused = first.result is Opening.REFUSED
-                self._older = refused and other is Protocol.V3_1_1
-            elif opened.result is not Opening.REFUSED:
-                opened = first
-        if opened.result is Opening.ACCEPTED:
-            self._connected = True
-            text = f"connected to {self._settings.address} with MQTT {link.protocol.value}"
-            self._report(Health.HEALTHY, text)
-        else:
-            refused = opened.result is Opening.REFUSED
-            self._report(Health.CRITICAL if refused else Health.WARNING, opened.text)
-        self._metrics.set_mqtt_connected(self._connected)
-        return link, opened
-
-    def _attempt(self, protocol: Protocol) -> tuple[Link, Opened]:
-        self.progress += 1
-        link = Link(
-            self._settings,
-            self._topics.status,
-            protocol,
-            timeout_s=self._timing.connect_s,
-            will_delay_s=self._timing.will_delay_s,
-            clock=self._clock,
-        )
-        opened = link.open(self._wake_read, self._go_on)
-        self._metrics.mqtt_connect(opened.result.value)
+        link, opened = self._dialer.dial(self._wake_read, self._go_on)
+        self._condition.opened(link.protocol, opened)
+        self._metrics.set_mqtt_connected(self.connected)
         return link, opened
 
     def _serve(self, link: Link) -> None:
@@ -263,17 +242,16 @@ class MqttSink:
             self._turn(link, session)
         if link.down is None:
             self._say_goodbye(link, session)
-        self._connected = False
+        if link.unanswered:
+            self._subscriptions.cut_off()
+        self._condition.connected = False
         self._in_flight = 0
         self._metrics.set_mqtt_connected(False)
-        closing = self._close_at_s is not None
-        status = Health.UNKNOWN if closing else Health.WARNING
-        self._report(status, f"connection to {self._settings.address} ended: {link.down}")
 
     def _say_goodbye(self, link: Link, session: Session) -> None:
         """Drain, say ``offline`` and disconnect; without the broker's word let the will say it."""
         while link.down is None and self._clock() < (self._close_at_s or 0.0):
-            if self._storage_fault or self._quiet(session):
+            if self._condition.storage_fault or self._quiet(session):
                 break
             self._turn(link, session)
         self._mailbox.set_retained(self._topics.status, OFFLINE)
@@ -299,10 +277,8 @@ class MqttSink:
         session.hear()
         fault = self._fault_of(lambda: session.settle(self._clock())) or fault
         self._in_flight = session.in_flight
-        fault = self._fault_of(self._count_outbox) or fault
-        if fault and not self._storage_fault:
-            logger.error("outbox not usable error=%s", fault)
-        self._storage_fault = fault
+        fault = self._fault_of(self._watch.look) or fault
+        self._condition.stored(fault)
         oldest_s = session.oldest_s()
         if oldest_s is not None and self._clock() - oldest_s > self._timing.puback_s:
             link.abort(f"no acknowledgement within {self._timing.puback_s:g} s")
@@ -316,35 +292,17 @@ class MqttSink:
             return str(error)
         return ""
 
-    def _count_outbox(self) -> None:
-        now_s = self._clock()
-        if now_s - self._stats_at_s >= _STATS_EVERY_S:
-            self._stats_at_s = now_s
-            self._metrics.set_outbox(self._outbox.stats())
-
     def _wait(self, wait_s: float) -> None:
         """Rest between attempts; messages that arrive meanwhile do not hurry it."""
         until_s = self._clock() + wait_s
         while self._close_at_s is None and self._clock() < until_s:
             self.progress += 1
-            self._storage_fault = self._fault_of(self._count_outbox)
+            self._condition.stored(self._fault_of(self._watch.look))
             time.sleep(min(0.1, max(0.0, until_s - self._clock())))
-
-    def _lasts(self) -> bool:
-        """Whether the latest connection lasted long enough to be called stable."""
-        return self._clock() - self._opened_at_s >= self._timing.stable_s
 
     def _go_on(self) -> bool:
         self.progress += 1
         return self._close_at_s is None
-
-    def _report(self, status: Health, text: str) -> None:
-        """Keep the finding, and log it once when it changes."""
-        if (status, text) != self._health:
-            bad = status in (Health.WARNING, Health.CRITICAL)
-            level = logging.WARNING if bad else logging.INFO
-            logger.log(level, "mqtt %s", text)
-        self._health = (status, text)
 
     def _wake(self) -> None:
         try:

@@ -13,8 +13,6 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from paho.mqtt.client import MQTT_ERR_SUCCESS, Client, MQTTMessage
@@ -24,9 +22,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_asd.publish.incoming import MAX_INCOMING_BYTES, Incoming
+from edge_asd.publish.mqtt_records import OFFLINE, Ack, Opened, Opening, Outgoing, Protocol
 from edge_asd.publish.mqtt_settings import MqttSettings
-
-OFFLINE = b"offline"
 
 _UNSUPPORTED_VERSION = 0x84
 _UNSPECIFIED = 0x80
@@ -35,46 +32,6 @@ _STEP_S = 0.5
 # A broker that speaks MQTT 5 does not even send what is larger than this.
 _MAX_PACKET_BYTES = 4 * MAX_INCOMING_BYTES
 _LONGEST_S = 2**32 - 1
-
-
-class Protocol(str, Enum):
-    """Version of MQTT."""
-
-    V5 = "5"
-    V3_1_1 = "3.1.1"
-
-
-class Opening(str, Enum):
-    """How an attempt to connect ended; the values are labels of the metric."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    """The broker answered no."""
-    UNREACHABLE = "unreachable"
-    """No connection, no encryption, or closed without an answer."""
-    SILENT = "silent"
-    """The broker took the connection and said nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """Result of ``Link.open``."""
-
-    result: Opening
-    text: str = ""
-    """Why not, for the operator."""
-    try_older: bool = False
-    """It may be the version of the protocol that the broker cannot take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """A PUBACK."""
-
-    mid: int
-    code: int
-    """Reason code; always 0 with MQTT 3.1.1, which cannot refuse."""
-    text: str
 
 
 class Link:
@@ -112,6 +69,8 @@ class Link:
         self._acks: list[Ack] = []
         self._incoming: list[Incoming] = []
         self._asked: tuple[str, ...] = ()
+        self.unanswered = False
+        """The broker has not yet said what it thinks of a subscription."""
         self._answers: dict[str, str] | None = None
         self._client = self._make_client(will_topic)
 
@@ -152,41 +111,24 @@ class Link:
         if not filters:
             return
         self._asked = tuple(filters)
+        self.unanswered = True
         code, _ = self._client.subscribe([(topic_filter, 1) for topic_filter in filters])
         if code != MQTT_ERR_SUCCESS:
             self.abort(f"subscribe failed: {code}")
 
-    def publish(
-        self,
-        topic: str,
-        payload: bytes,
-        *,
-        qos: int,
-        retain: bool,
-        expiry_s: float | None = None,
-        correlation: bytes | None = None,
-    ) -> int | None:
+    def publish(self, message: Outgoing) -> int | None:
         """Hand over a message; only for an open connection.
-
-        Args:
-            topic: Where to.
-            payload: What.
-            qos: 0 or 1.
-            retain: Whether the broker keeps it.
-            expiry_s: After so long the broker need not deliver it any more (MQTT 5).
-            correlation: What the asker recognises an answer by (MQTT 5).
 
         Returns:
             Its number, which the ``Ack`` of QoS 1 repeats; None when the connection just ended.
         """
-        properties = None
-        if self.protocol is Protocol.V5 and (expiry_s is not None or correlation is not None):
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            if expiry_s is not None:
-                properties.MessageExpiryInterval = min(_LONGEST_S, max(1, int(expiry_s)))
-            if correlation is not None:
-                properties.CorrelationData = correlation
-        info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+        info = self._client.publish(
+            message.topic,
+            message.payload,
+            qos=message.qos,
+            retain=message.retain,
+            properties=self._properties(message),
+        )
         if info.rc != MQTT_ERR_SUCCESS:
             self.abort(f"publish failed: {info.rc}")
             return None
@@ -257,6 +199,17 @@ class Link:
             with suppress(Exception):
                 self._client.loop_read()
 
+    def _properties(self, message: Outgoing) -> Properties | None:
+        bare = message.expiry_s is None and message.correlation is None
+        if bare or self.protocol is not Protocol.V5:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if message.expiry_s is not None:
+            properties.MessageExpiryInterval = min(_LONGEST_S, max(1, int(message.expiry_s)))
+        if message.correlation is not None:
+            properties.CorrelationData = message.correlation
+        return properties
+
     def _connect(self) -> None:
         settings = self._settings
         if self.protocol is Protocol.V5:
@@ -326,6 +279,7 @@ class Link:
     def _on_subscribe(
         self, _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any
     ) -> None:
+        self.unanswered = False
         answers = zip(self._asked, reasons, strict=False)
         self._answers = {name: str(reason) for name, reason in answers if reason.is_failure}
 

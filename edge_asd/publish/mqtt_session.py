@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from edge_asd.metrics import Metrics
 from edge_asd.publish.incoming import Subscriptions
 from edge_asd.publish.mailbox import Mailbox
-from edge_asd.publish.mqtt_link import Ack, Link
-from edge_asd.publish.outbox import Outbox
+from edge_asd.publish.mqtt_link import Link
+from edge_asd.publish.mqtt_records import Ack, Outgoing
+from edge_asd.publish.outbox import Outbox, Row
 
 NO_MATCHING_SUBSCRIBERS = 0x10
 FAILURE = 0x80
 
 _STATE, _REPLY, _TELEMETRY = "state", "reply", "telemetry"
+# What a broker may drop when it cannot deliver it so soon (MQTT 5).
+_TELEMETRY_S = 60.0
+_REPLY_S = 600.0
 
 logger = logging.getLogger(__name__)
 
@@ -144,24 +148,19 @@ class Session:
         """
         while self._room() and (state := self._mailbox.take_state(self._refusals.resting(now_s))):
             topic, payload = state
-            self._launch(topic, payload, _STATE, None, now_s, retain=True)
+            self._launch(Outgoing(topic, payload, retain=True), _STATE, now_s)
         while self._room() and (reply := self._mailbox.take_reply()):
-            self._launch(
-                reply.topic,
-                reply.payload,
-                _REPLY,
-                None,
-                now_s,
-                retain=False,
-                correlation=reply.correlation,
+            answer = Outgoing(
+                reply.topic, reply.payload, expiry_s=_REPLY_S, correlation=reply.correlation
             )
+            self._launch(answer, _REPLY, now_s)
         if self._room():
             self._fill_rows(now_s)
         for topic, payload in self._mailbox.take_telemetry():
             # On a connection that does not drain, telemetry must not pile up in memory.
             lost = self._link.congested or self._link.down is not None
             if not lost:
-                self._link.publish(topic, payload, qos=0, retain=False)
+                self._link.publish(Outgoing(topic, payload, qos=0, expiry_s=_TELEMETRY_S))
             self._metrics.mqtt_publish(_TELEMETRY, "dropped" if lost else "sent")
 
     def hear(self) -> None:
@@ -208,29 +207,19 @@ class Session:
                 continue
             if self._refusals.probing(message.topic):
                 busy.add(message.topic)
-            self._launch(
-                message.topic,
-                message.payload,
-                message.row_class.value,
-                row.id,
-                now_s,
-                retain=message.retain,
-            )
+            self._launch(self._of(row), message.row_class.value, now_s, row.id)
+
+    def _of(self, row: Row) -> Outgoing:
+        message = row.message
+        expiry_s = None if message.retain else self._outbox.remaining_s(row)
+        return Outgoing(message.topic, message.payload, retain=message.retain, expiry_s=expiry_s)
 
     def _launch(
-        self,
-        topic: str,
-        payload: bytes,
-        message_class: str,
-        row_id: int | None,
-        now_s: float,
-        *,
-        retain: bool,
-        correlation: bytes | None = None,
+        self, message: Outgoing, message_class: str, now_s: float, row_id: int | None = None
     ) -> None:
-        mid = self._link.publish(topic, payload, qos=1, retain=retain, correlation=correlation)
+        mid = self._link.publish(message)
         if mid is not None:
-            self._flights[mid] = _Flight(topic, message_class, row_id, now_s)
+            self._flights[mid] = _Flight(message.topic, message_class, row_id, now_s)
 
     def _settle(self, ack: Ack, flight: _Flight, now_s: float) -> None:
         if ack.code >= FAILURE:

@@ -1,8 +1,8 @@
 """Messages that must reach the broker, in order, until it says that it has them.
 
-Promise: at least once, in order per topic, bounded by size and age. On overflow the oldest report
+Promise: at least once, in order per monitor, bounded by size and age. On overflow the oldest report
 goes first, then the oldest ``update`` of an alert; ``new`` and ``end`` go only when they alone
-exceed the bound. Every loss is counted, logged and returned.
+exceed the bound. Every loss is counted, logged, returned and told by the health check ``outbox``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import logging
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from edge_asd.database import Database, restamp
@@ -35,6 +35,8 @@ class DropReason(str, Enum):
 
     SIZE = "size"
     AGE = "age"
+    DISK = "disk"
+    """It never reached the outbox: the disk refused for so long that memory was full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,15 @@ class Stats:
     """Wall time of the oldest row; None when empty."""
 
 
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What was given up since the start."""
+
+    counts: Mapping[RowClass, int] = field(default_factory=dict)
+    last_s: float | None = None
+    """Monotonic time of the last loss."""
+
+
 # In this order rows are given up; within a group the oldest first.
 _VICTIMS = (
     (RowClass.REPORT,),
@@ -116,6 +127,8 @@ class Outbox:
         self.max_age_s = max_age_s
         self.on_put: Callable[[], None] = _nothing
         """Called after a row was committed, by the thread that put it."""
+        self.losses = Losses()
+        """Replaced with every loss, never changed."""
         self._database = database
         self._clock = clock
 
@@ -167,7 +180,13 @@ class Outbox:
                 loss.reason.value,
                 loss.count,
             )
+            counts = Counter(self.losses.counts) + Counter({loss.row_class: loss.count})
+            self.losses = Losses(counts, time.monotonic())
         self.on_put()
+
+    def remaining_s(self, row: Row) -> float:
+        """How long a row may still wait."""
+        return max(0.0, row.created_at + self.max_age_s - self._clock())
 
     def head(self, limit: int, *, skip_topics: Iterable[str] = ()) -> list[Row]:
         """Oldest rows first, leaving out some topics.

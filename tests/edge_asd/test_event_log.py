@@ -17,6 +17,7 @@ from edge_asd.errors import StorageError
 from edge_asd.event_log import EventLog
 from edge_asd.health import Health, HealthBoard
 from edge_asd.publish.messages import Clock, EventMessage, MicrophoneMessage, ModelRef, Stamp
+from edge_asd.publish.outbox import Dropped, DropReason, RowClass
 from edge_asd.publish.store import EventStore
 from edge_asd.publish.topics import Topics
 from edge_asd.records import EventType, MicrophoneNotice
@@ -72,8 +73,9 @@ class Disk:
 class Bench:
     def __init__(self, folder, topics=None) -> None:
         self.store = EventStore(folder)
-        self.disk, self.health, self.told = Disk(self.store), HealthBoard(), []
-        self.log = EventLog(self.disk, topics, self.health, self.told.append)
+        self.disk, self.health = Disk(self.store), HealthBoard()
+        self.told, self.lost = [], []
+        self.log = EventLog(self.disk, topics, self.health, self.told.append, self.lost.extend)
 
     @property
     def check(self):
@@ -151,7 +153,7 @@ def test_what_is_given_up_at_the_end_is_whole_in_the_log(bench, caplog):
 def test_a_damaged_database_that_was_moved_aside_stays_a_warning(tmp_path):
     health = HealthBoard()
     store = SimpleNamespace(moved_aside=tmp_path / "events.db.damaged")
-    EventLog(store, None, health, lambda _: None)
+    EventLog(store, None, health, lambda _: None, lambda _: None)
     check = health.snapshot()["events"]
     assert check.status is Health.WARNING
     assert "events.db.damaged" in check.text
@@ -183,6 +185,7 @@ def test_too_many_that_wait_cost_the_oldest_updates_first(tmp_path, monkeypatch,
         bench.log.add(NAME, event(kind))
     assert (bench.log.waiting, bench.log.dropped) == (3, 2)
     assert caplog.text.count("only logged") == 2
+    assert bench.lost == [Dropped(RowClass.EVENT_UPDATE, DropReason.DISK, 1)] * 2
     bench.disk.full = False
     bench.log.retry()
     kinds = [recorded.message.type for recorded in bench.told]

@@ -65,6 +65,9 @@ MOVED_BY: dict[str, tuple[str, ...]] = {
     "edge_asd/publish/test_incoming.py::test_a_command_is_heard_and_answered": (
         "mqtt_received_total",
     ),
+    "edge_asd/publish/test_twins.py::test_two_daemons_under_one_name_are_told_by_both": (
+        "mqtt_duplicate_clients_total",
+    ),
     "daemon/test_sources.py::test_a_program_that_fails_is_a_state_and_is_tried_again": (
         "capture_restarts_total",
     ),

@@ -22,18 +22,29 @@ FAST = Timing(backoff_s=(0.02, 0.1), connect_s=5.0, puback_s=10.0, will_delay_s=
 class Device:
     """A store and a sink, as the daemon wires them."""
 
-    def __init__(self, directory, url, timing=FAST, *, start=True, **settings) -> None:
+    def __init__(
+        self,
+        directory,
+        url,
+        timing=FAST,
+        *,
+        start=True,
+        birth=b'{"schema": 1}',
+        rng=None,
+        bounds=None,
+        **settings,
+    ) -> None:
         directory.mkdir(exist_ok=True)
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, version="0")
-        self.store = EventStore(directory)
+        self.store = EventStore(directory, **(bounds or {}))
         self.sink = MqttSink(
             MqttSettings(url, "edge-asd-test", **settings),
             topics=TOPICS,
             outbox=self.store.outbox,
-            birth=b'{"schema": 1}',
+            birth=birth,
             metrics=self.metrics,
-            rng=random.Random(3),
+            rng=rng or random.Random(3),
             timing=timing,
         )
         if start:
