@@ -73,6 +73,7 @@ class Observer:
         self._metrics.set_clock_synchronized(clock_synchronized())
         if self._mqtt:
             self._board.set("mqtt", *self._mqtt.health())
+            self._board.set("outbox", *self._mqtt.outbox_health())
             self._publish_health(self._mqtt)
         self._tell_service_manager(stalled)
 

@@ -88,7 +88,8 @@ class Reporter:
         self.health = health
         self.clock = clock
         self.books = books
-        self.log = EventLog(store, self.topics if mqtt else None, health, self._recorded)
+        topics = self.topics if mqtt else None
+        self.log = EventLog(store, topics, health, self._recorded, metrics.outbox_dropped)
         self._mqtt, self._jsonl = mqtt, jsonl
         self._model = model
         self._boot_id = boot_id()
