@@ -9,18 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_asd.bundle import Bundle, npz_bytes, read_npz
 from edge_asd.errors import BundleError, ProfileError, ScorerError
 from edge_asd.files import replace_file
 from edge_asd.manifest import Manifest
 from edge_asd.operating import IdleRule
+from edge_asd.profile_file import (
+    PLAIN_SCHEMA,
+    SCHEMA,
+    IdleSection,
+    ProfileFile,
+    SignalSection,
+    read_profile_file,
+)
 from edge_asd.records import FloatArray
 from edge_asd.score import Calibration, Detector
 from edge_asd.score.calibrate import (
@@ -33,8 +41,11 @@ from edge_asd.score.calibrate import (
 )
 from edge_asd.score.detector import Standard
 from edge_asd.signal_rule import SignalRule
+from edge_asd.targets import Change, Recording, Targets
+from edge_asd.targets_file import calibration_fields, recordings_of, targets_arrays, targets_fields
 
-PROFILE_SCHEMA = 1
+MAX_CHANGES = 100
+"""Entries of the history of targets; the oldest go first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,19 +104,37 @@ class Profile:
     signal: SignalRule
     microphone: str = ""
     """Identity of the microphone it was enrolled with, where the source has one."""
+    targets: Targets | None = None
+    """Sound confirmed as normal later; it is part of ``detector`` and ``calibration``."""
+    changes: tuple[Change, ...] = ()
+    """What was confirmed, undone and expired, oldest first."""
 
     @property
     def key(self) -> str:
         """Scores of profiles with the same key can be compared: recalibration keeps it."""
-        return f"{self.bundle_sha256[:12]}/{self.created_at}"
+        enrolled = f"{self.bundle_sha256[:12]}/{self.created_at}"
+        return f"{enrolled}+{self.targets.key}" if self.targets else enrolled
+
+    @property
+    def recordings(self) -> tuple[Recording, ...]:
+        """Sound that was confirmed as normal, in the order of confirmation."""
+        return self.targets.recordings if self.targets else ()
 
     def percentile(self, score: float) -> float:
         """Share of held-out normal scores below ``score``, 0 to 100."""
         return percentile(self.held_out.scores, score)
 
-    def recalibrated(self, maxima: FloatArray) -> Profile:
-        """With the largest statistics of later normal blocks taken in."""
-        return self._calibrated(self.blocks.joined(maxima), self.calibration.asked_per_week)
+    def recalibrated(self, maxima: FloatArray, asked_per_week: float | None = None) -> Profile:
+        """With the largest statistics of later normal blocks taken in, or for another rate."""
+        asked = self.calibration.asked_per_week if asked_per_week is None else asked_per_week
+        blocks = self.blocks.joined(maxima) if len(maxima) else self.blocks
+        # More references only lower scores: those of enrolment are cautious with targets, too.
+        plain = calibrate(blocks.maxima, blocks.block_s, self.held_out.scores, asked)
+        if self.targets is None:
+            return replace(self, blocks=blocks, calibration=plain)
+        calibration = self.targets.calibrated(plain, self.persistence)
+        targets = replace(self.targets, plain=plain)
+        return replace(self, blocks=blocks, calibration=calibration, targets=targets)
 
     def retuned(
         self, persistence: Persistence, asked_per_week: float, manifest: Manifest
@@ -117,76 +146,28 @@ class Profile:
         """
         same = persistence == self.persistence
         blocks = self.blocks if same else self.held_out.blocks(persistence, manifest)
-        return replace(self._calibrated(blocks, asked_per_week), persistence=persistence)
+        tuned = replace(self, persistence=persistence, blocks=blocks)
+        return tuned.recalibrated(np.empty(0, np.float32), asked_per_week)
 
-    def _calibrated(self, blocks: Blocks, asked_per_week: float) -> Profile:
-        calibration = calibrate(blocks.maxima, blocks.block_s, self.held_out.scores, asked_per_week)
-        return replace(self, blocks=blocks, calibration=calibration)
+    def with_recordings(self, recordings: Sequence[Recording], *changes: Change) -> Profile:
+        """With exactly these recordings as targets.
 
+        Without any it is, to the last bit, what it would be had there never been one.
 
-class _Section(BaseModel):
-    # A threshold that is not a number would never be reached: nobody would notice.
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class _Standard(_Section):
-    shift: float
-    scale: float = Field(gt=0)
-
-
-class _Persistence(_Section):
-    k: int = Field(ge=1)
-    n: int = Field(ge=1)
-
-
-class _Calibration(_Section):
-    method: Literal["block_maxima", "largest_plus_margin"]
-    asked_per_week: float
-    supported_per_week: float
-    provisional: bool
-    usual: float
-    clear_below: float
-    threshold: float
-    alarm_threshold: float
-
-
-class _Idle(_Section):
-    quiet_below_dbfs: float
-    silent_below_dbfs: float
-    running_spread_db: float
-    longest_pause_slots: int = Field(ge=0)
-
-
-class _Signal(_Section):
-    mean_dbfs: float
-    floor_dbfs: float
-    octaves_dbfs: tuple[float, ...]
-    loudest_dbfs: float | None
-    clipped_ratio: float = Field(ge=0, le=1)
-    dc_low: float
-    dc_high: float
-    hold_s: float = Field(gt=0)
-
-
-class _File(_Section):
-    schema_version: int = Field(alias="schema", ge=1)
-    monitor: str
-    bundle: str
-    bundle_sha256: str
-    created_at: str
-    source: str
-    enrolled_s: float
-    gain_db: float
-    standards: dict[str, _Standard]
-    persistence: _Persistence
-    calibration: _Calibration
-    block_s: float = Field(gt=0)
-    idle: _Idle
-    signal: _Signal | None = None
-    """Absent from profiles of versions that did not learn it."""
-    microphone: str = ""
-    references: str = Field(pattern=r"^references-[0-9a-f]{16}\.npz$")
-    references_sha256: str
+        Args:
+            recordings: All of them, in the order of confirmation.
+            changes: What happened, for the history.
+        """
+        enrolled = self.targets.enrolled if self.targets else self.detector
+        plain = self.targets.plain if self.targets else self.calibration
+        targets = Targets.of(enrolled, plain, recordings) if recordings else None
+        return replace(
+            self,
+            detector=targets.detector if targets else enrolled,
+            calibration=targets.calibrated(plain, self.persistence) if targets else plain,
+            targets=targets,
+            changes=(*self.changes, *changes)[-MAX_CHANGES:],
+        )
 
 
 def profile_dir(state_dir: Path, monitor: str) -> Path:
@@ -211,7 +192,7 @@ def save_profile(state_dir: Path, profile: Profile) -> Path:
     name = f"references-{digest[:16]}.npz"
     replace_file(folder / name, data)
     fields = {
-        "schema": PROFILE_SCHEMA,
+        "schema": SCHEMA if profile.targets or profile.changes else PLAIN_SCHEMA,
         "monitor": profile.monitor,
         "bundle": profile.bundle_label,
         "bundle_sha256": profile.bundle_sha256,
@@ -224,13 +205,12 @@ def save_profile(state_dir: Path, profile: Profile) -> Path:
             for key, value in profile.detector.standards.items()
         },
         "persistence": {"k": profile.persistence.k, "n": profile.persistence.n},
-        "calibration": {
-            key: getattr(profile.calibration, key) for key in _Calibration.model_fields
-        },
+        "calibration": calibration_fields(profile.calibration),
         "block_s": profile.blocks.block_s,
-        "idle": {key: getattr(profile.idle_rule, key) for key in _Idle.model_fields},
-        "signal": {key: getattr(profile.signal, key) for key in _Signal.model_fields},
+        "idle": {key: getattr(profile.idle_rule, key) for key in IdleSection.model_fields},
+        "signal": {key: getattr(profile.signal, key) for key in SignalSection.model_fields},
         "microphone": profile.microphone,
+        **targets_fields(profile.targets, profile.changes),
         "references": name,
         "references_sha256": digest,
     }
@@ -249,7 +229,7 @@ def load_profile(state_dir: Path, monitor: str, bundle: Bundle) -> Profile:
         ProfileError: It is missing, damaged, of a newer schema or of another bundle.
     """
     path = profile_dir(state_dir, monitor) / "profile.json"
-    file = _read_file(path, monitor)
+    file = read_profile_file(path, monitor)
     if file.bundle_sha256 != bundle.sha256:
         raise ProfileError(
             f"{path}: learned with bundle {file.bundle} ({file.bundle_sha256[:12]}), but "
@@ -270,45 +250,23 @@ def load_profile(state_dir: Path, monitor: str, bundle: Bundle) -> Profile:
         raise ProfileError(
             f"{references}: array {error} is missing; enrol {monitor} again"
         ) from error
-    except ScorerError as error:
+    except (ScorerError, IndexError) as error:
         raise ProfileError(f"{references}: {error}") from error
 
 
-def _read_file(path: Path, monitor: str) -> _File:
-    try:
-        raw = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ProfileError(
-            f"{path}: monitor {monitor} has no profile yet; run "
-            f"'edge-asd enrol --monitor {monitor}' first"
-        ) from error
-    except OSError as error:
-        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise ProfileError(f"{path}: not JSON ({error}); enrol {monitor} again") from error
-    schema = raw.get("schema") if isinstance(raw, dict) else None
-    if isinstance(schema, int) and schema > PROFILE_SCHEMA:
-        raise ProfileError(f"{path}: schema {schema} is newer than this version; update edge-asd")
-    try:
-        return _File.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ProfileError(f"{path}: {where}: {first['msg']}; enrol {monitor} again") from error
-
-
 def _arrays(profile: Profile) -> dict[str, Any]:
-    arrays = {f"scorer/{name}": array for name, array in profile.detector.state().items()}
+    detector = profile.targets.enrolled if profile.targets else profile.detector
+    arrays = {f"scorer/{name}": array for name, array in detector.state().items()}
     arrays["held_out/scores"] = profile.held_out.scores
     arrays["held_out/stretches"] = profile.held_out.stretches
     arrays["blocks"] = profile.blocks.maxima
     arrays["idle/running_shape_db"] = profile.idle_rule.running_shape_db
     if profile.idle_rule.quiet_shape_db is not None:
         arrays["idle/quiet_shape_db"] = profile.idle_rule.quiet_shape_db
-    return arrays
+    return arrays | dict(targets_arrays(profile.recordings))
 
 
-def _restore(file: _File, bundle: Bundle, arrays: dict[str, Any]) -> Profile:
+def _restore(file: ProfileFile, bundle: Bundle, arrays: dict[str, Any]) -> Profile:
     state = {
         name.removeprefix("scorer/"): array
         for name, array in arrays.items()
@@ -321,7 +279,8 @@ def _restore(file: _File, bundle: Bundle, arrays: dict[str, Any]) -> Profile:
         **file.idle.model_dump(),
     )
     signal = file.signal
-    return Profile(
+    plain = file.targets.plain if file.targets else file.calibration
+    profile = Profile(
         monitor=file.monitor,
         bundle_sha256=file.bundle_sha256,
         bundle_label=file.bundle,
@@ -334,9 +293,12 @@ def _restore(file: _File, bundle: Bundle, arrays: dict[str, Any]) -> Profile:
         persistence=Persistence(file.persistence.k, file.persistence.n),
         held_out=HeldOut(arrays["held_out/scores"], arrays["held_out/stretches"]),
         blocks=Blocks(arrays["blocks"], file.block_s),
-        calibration=Calibration(**file.calibration.model_dump()),
+        calibration=Calibration(**plain.model_dump()),
         signal=(
             SignalRule(**signal.model_dump()) if signal else SignalRule.from_idle_rule(idle_rule)
         ),
         microphone=file.microphone,
+        changes=tuple(Change(**change.model_dump()) for change in file.changes),
     )
+    recordings = recordings_of(file, arrays)
+    return profile.with_recordings(recordings) if recordings else profile

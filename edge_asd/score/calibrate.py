@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -165,6 +165,22 @@ def calibrate(
         clear_below=threshold - HYSTERESIS * (threshold - usual),
         threshold=threshold,
         alarm_threshold=alarm,
+    )
+
+
+def lifted(calibration: Calibration, reached: float) -> Calibration:
+    """With a threshold that is not below what sound confirmed as normal has reached.
+
+    The alarm threshold keeps its distance; the rate that is supported stays, no more was heard.
+    """
+    if reached <= calibration.threshold:
+        return calibration
+    rise = reached - calibration.threshold
+    return replace(
+        calibration,
+        threshold=reached,
+        alarm_threshold=calibration.alarm_threshold + rise,
+        clear_below=reached - HYSTERESIS * (reached - calibration.usual),
     )
 
 

@@ -55,10 +55,7 @@ class Detector:
 
     def score(self, views: Views) -> Fused:
         """Score B windows."""
-        parts = {}
-        for name, raw in raw_scores(self.specs, self.scorers, views).items():
-            standard = self.standards[name]
-            parts[name] = np.asarray((raw - standard.shift) / standard.scale, dtype=np.float32)
+        parts = self._parts(views)
         stacked = np.stack(list(parts.values()))  # (scorers, B)
         leading = stacked.argmax(axis=0)
         nearest = []
@@ -67,6 +64,33 @@ class Detector:
             one = views.take(np.asarray([index]))
             nearest.append(f"{spec.id}:{self.scorers[spec.id].nearest(_seen(spec, one))[0]}")
         return Fused(fuse(list(parts.values()), self.fusion), parts, nearest)
+
+    def fused_scores(self, views: Views) -> FloatArray:
+        """Scores of B windows alone, (B,), without what explains them."""
+        return fuse(list(self._parts(views).values()), self.fusion)
+
+    def with_targets(self, target: Views) -> Detector:
+        """The same with windows that an operator confirmed as normal, for every scorer.
+
+        References are only added and the standardisation stays: no score grows.
+
+        Args:
+            target: M windows, M >= 1.
+        """
+        rng = np.random.default_rng(0)
+        scorers = {
+            spec.id: _joined(spec, self.scorers[spec.id], _seen(spec, target), rng)
+            for spec in self.specs
+        }
+        return Detector(self.specs, self.fusion, scorers, self.standards)
+
+    def _parts(self, views: Views) -> dict[str, FloatArray]:
+        """Standardised scores of every scorer, (B,) by id."""
+        parts = {}
+        for name, raw in raw_scores(self.specs, self.scorers, views).items():
+            standard = self.standards[name]
+            parts[name] = np.asarray((raw - standard.shift) / standard.scale, dtype=np.float32)
+        return parts
 
     def state(self) -> dict[str, FloatArray]:
         """Arrays of every scorer, by ``scorer/array``."""
@@ -174,6 +198,16 @@ def _fit(
     if isinstance(spec, schema.FeatureScorer):
         return NeighbourScorer.fit(seen, confirmed, spec.neighbours, rng)
     return LevelScorer.fit(seen, confirmed)
+
+
+def _joined(
+    spec: schema.ScorerSpec, scorer: Scorer, target: FloatArray, rng: np.random.Generator
+) -> Scorer:
+    if isinstance(scorer, BankScorer) and isinstance(spec, schema.BankScorer):
+        return scorer.with_targets(spec, target, rng)
+    if isinstance(scorer, CentreScorer | NeighbourScorer | LevelScorer):
+        return scorer.with_targets(target)
+    raise ScorerError(f"scorer {spec.id}: {type(scorer).__name__} takes no targets")
 
 
 def _restore(spec: schema.ScorerSpec, state: Mapping[str, FloatArray]) -> Scorer:

@@ -188,7 +188,7 @@ def test_truncated_text_is_refused(tmp_path, saved, tiny_bundle, share):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"schema": 2}, "newer than this version; update edge-asd"),
+        ({"schema": 3}, "newer than this version; update edge-asd"),
         ({"schema": "one"}, "schema"),
         ({"extra": 1}, "extra"),
         ({"gain_db": "loud"}, "gain_db"),
