@@ -12,7 +12,7 @@ from edge_asd.health import Health
 from edge_asd.ledger import Account
 from edge_asd.noise_floor import NoiseFloor
 from edge_asd.outage import Outage, OutageNotices
-from edge_asd.records import Block, FloatArray
+from edge_asd.records import Block, FloatArray, MicrophoneNotice
 from edge_asd.report import Reporter
 from edge_asd.signal_health import BlockHealth, Flaw, SignalFault, SignalRule, SignalWatch
 
@@ -58,6 +58,8 @@ class Hearing:
         rule: SignalRule | None,
     ) -> None:
         self.name = name
+        self.silent = False
+        """There is maintenance: its time is accounted as such, and nothing new is told."""
         self._channel, self._report, self._notices = channel, report, notices
         self._rule = rule
         self._watch: SignalWatch | None = None
@@ -67,6 +69,11 @@ class Hearing:
         self._heard_until_s: float | None = None  # steady time after the newest block
         self._down = ""  # why the source does not deliver
         report.books.open(name, settle_s)
+
+    @property
+    def down(self) -> str:
+        """Why the source does not deliver; empty while it does."""
+        return self._down
 
     @property
     def fault(self) -> SignalFault | None:
@@ -100,7 +107,7 @@ class Hearing:
             self._noise_floor.interrupt()
         if broken:
             self._report.metrics.capture_lost(self.name, lost_s)
-        self._report.books.ledger.spend(self.name, block.captured_at, self._gap(dropped=dropped))
+        self._spend(block.captured_at, self._gap(dropped=dropped))
         mono = block.samples[:, min(self._channel, block.samples.shape[1] - 1)]
         health = watch.block(mono, block.start / rate)
         self._measured(block, rate, health)
@@ -111,13 +118,24 @@ class Hearing:
     def account(self, sound: Sound, until_s: float, account: Account) -> None:
         """The block that ends at ``until_s`` is accounted for, unless a scored window covers it."""
         deaf = sound.health.flaw is not None or self.fault is not None
-        self._report.books.ledger.spend(
-            self.name, until_s, Account.MICROPHONE_FAULT if deaf else account
-        )
+        self._spend(until_s, Account.MICROPHONE_FAULT if deaf else account)
 
     def new_start(self) -> None:
         """The next block does not continue the last one."""
         self._next_sample = None
+
+    @property
+    def open_notice(self) -> MicrophoneNotice | None:
+        """What was told of the microphone and has not ended."""
+        return self._notices.open
+
+    def notify_after(self, seconds: float) -> None:
+        """Tell of an outage that lasts so long, from now on."""
+        self._notices.notify_after_s = seconds
+
+    def leave(self, now_s: float) -> None:
+        """Nobody listens any more: a notice that is open ends."""
+        self._notice(None, now_s)
 
     def lost(self, reason: str) -> None:
         """The source does not deliver."""
@@ -132,11 +150,15 @@ class Hearing:
         """
         if not self._down and self._heard_until_s is not None:
             return  # what comes next says what this time was
-        account = Account.MICROPHONE_FAULT if self._down else Account.STARTING
-        self._report.books.ledger.spend(self.name, now_s, account)
+        self._spend(now_s, Account.MICROPHONE_FAULT if self._down else Account.STARTING)
         if notify and self._down:
             self._show(NO_AUDIO, self._down)
             self._notice(Outage(NO_AUDIO, self._down, self._heard_until_s), now_s)
+
+    def _spend(self, until_s: float, account: Account) -> None:
+        self._report.books.ledger.spend(
+            self.name, until_s, Account.INHIBITED if self.silent else account
+        )
 
     def _gap(self, *, dropped: bool) -> Account:
         """What the time between the last block and a new one was."""
@@ -182,9 +204,13 @@ class Hearing:
     def _show(self, fault: str, text: str) -> None:
         self._report.metrics.hearing.set_fault(self.name, fault)
         status = Health.CRITICAL if fault else Health.HEALTHY
+        if fault and self.silent:  # whoever works at the machine may unplug it
+            status, text = Health.SKIPPED, f"not looked after: {text}"
         self._report.health.set(f"microphone/{self.name}", status, text)
 
     def _notice(self, outage: Outage | None, now_s: float) -> None:
+        if self.silent and outage is not None:
+            return
         notice = self._notices.update(outage, now_s)
         if notice is not None:
             self._report.notice(self.name, notice)

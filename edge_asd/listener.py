@@ -25,8 +25,9 @@ from edge_asd.operating import Operating
 from edge_asd.pipeline import Heard, Judged, Pipeline
 from edge_asd.profile import Profile
 from edge_asd.records import Block, Event, EventType, Scored, State
-from edge_asd.report import Reporter, Standing, WindowSpan
+from edge_asd.report import Reporter
 from edge_asd.signal_health import SignalFault, SignalWatch
+from edge_asd.standing import Standing, WindowSpan
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Listener:
         new_id: Makes an event id from the steady time of its start.
         evidence: What is kept of an alert.
         open_event: Alert that was open when the daemon last stopped.
+        snoozed: No alert may be raised.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Listener:
         new_id: Callable[[float], str],
         evidence: EvidenceConfig,
         open_event: Event | None = None,
+        snoozed: bool = False,
     ) -> None:
         self.name = config.name
         self._channel, self._settle_s = config.channel, config.settle_s
@@ -73,10 +76,12 @@ class Listener:
         self._decider = Decider(
             rules, thresholds_of(profile), profile.percentile, new_id, open_event
         )
+        self._decider.snoozed = snoozed
         self.standing = Standing(State.UNKNOWN, "starting", event=open_event)
         self._pipeline: Pipeline | None = None  # from the first block on
         self._resampler: Resampler | None = None
         self._tap: Tap | None = None
+        self._rate: int | None = None  # of the source
         self._evidence = evidence
         self._stretch = 1
         self._deaf = False  # the microphone did not work until now
@@ -149,6 +154,13 @@ class Listener:
         if self._tap is not None:
             self._keep(self._tap.finish())
 
+    def keep_evidence(self, evidence: EvidenceConfig) -> None:
+        """Keep this of alerts from now on; clips under way end here."""
+        if evidence != self._evidence:
+            self._evidence = evidence
+            if self._rate is not None:
+                self._open_tap(self._rate)
+
     def stretch(self, hops: int) -> None:
         """Score every so many-th window."""
         self._stretch = hops
@@ -174,10 +186,21 @@ class Listener:
         """What became of the evidence of an alert."""
         self._report.evidence(settled, self.event, self.profile)
 
-    def end_alert(self, reason: str) -> None:
-        """End an alert that is going on."""
+    def end_alert(self, reason: str, state: State = State.UNKNOWN) -> None:
+        """End an alert that is going on; ``state`` is what is said from then on."""
         if self.event is not None:
-            self._apply(self._decider.finish(reason, self._now()))
+            self._apply(self._decider.finish(reason, self._now(), state))
+
+    def acknowledge(self, by: str) -> None:
+        """Somebody has taken note of the alert that is going on."""
+        self._apply(self._decider.acknowledge(by, self._now()))
+
+    def snooze(self, *, snoozed: bool) -> None:
+        """A snooze begins, ends, or ends later: whoever knows of an open alert is told."""
+        self._decider.snoozed = snoozed
+        if self.event is not None and not self.event.held:
+            self._apply(self._decider.tell(self._now()))
+        self._release()
 
     def publish(self) -> None:
         """Show how it stands."""
@@ -192,12 +215,17 @@ class Listener:
             self._pipeline = Pipeline(embedder, self.profile, self._decider, watch, self._settle_s)
             self._pipeline.stretch = self._stretch
             self._resampler = Resampler(rate, self._pipeline.rate, self._channel)
-            self.stop()
-            if self._evidence.enabled:
-                span_s = self._decider.rules.within_s + self._window_s
-                before_s, after_s = self._evidence.before_s, self._evidence.after_s
-                self._tap = Tap(rate, before_s, after_s, span_s)
+            self._open_tap(rate)
         return self._pipeline
+
+    def _open_tap(self, rate: int) -> None:
+        """Keep the sound of alerts from now on, as it is configured."""
+        self.stop()
+        self._tap, self._rate = None, rate
+        if self._evidence.enabled:
+            span_s = self._decider.rules.within_s + self._window_s
+            before_s, after_s = self._evidence.before_s, self._evidence.after_s
+            self._tap = Tap(rate, before_s, after_s, span_s)
 
     def _now(self) -> Moment:
         return self._pipeline.now if self._pipeline else Moment(0.0, self._report.clock.now())
@@ -240,6 +268,7 @@ class Listener:
             return
         self._timed(pipeline, judged.scored)
         self._apply(judged.decision, judged.scored)
+        self._release()
         if judged.decision.event and judged.decision.event.type is EventType.NEW:
             self._want(judged.decision.event, judged.scored)
         span = WindowSpan(self._window_s, judged.hops * self._hop_s)
@@ -267,6 +296,12 @@ class Listener:
     def _keep(self, clips: list[Clip]) -> None:
         for clip in clips:
             self._report.books.evidence.submit(clip, self.profile)
+
+    def _release(self) -> None:
+        """Raise an alert that a snooze held back, once it is over."""
+        decision = self._decider.release(self._now())
+        if decision.event is not None:
+            self._apply(decision)
 
     def _apply(self, decision: Decision, scored: Scored | None = None) -> None:
         decider = self._decider

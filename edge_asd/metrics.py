@@ -22,7 +22,7 @@ from edge_asd.records import Severity, State
 
 WINDOW_RESULTS = ("scored", "gapped", "dropped", "inhibited", "idle", "flawed", "skipped")
 RESTART_REASONS = ("exited", "stalled", "open_failed")
-SUPPRESS_REASONS = ("cooldown", "inhibited")
+SUPPRESS_REASONS = ("cooldown", "snoozed")
 LATENCY_STAGES = ("queue", "features", "inference", "total")
 """``queue`` is the audio that waits behind a window, ``total`` the time from its last sample to its
 score: both grow when scoring is late, the two between them do not."""

@@ -22,10 +22,13 @@ from edge_asd.hearing import Hearing, Sound
 from edge_asd.ledger import Account
 from edge_asd.listener import Listener
 from edge_asd.outage import OutageNotices
+from edge_asd.pause import Pause
 from edge_asd.profile import Profile, profile_dir
 from edge_asd.recorder import Recorder
 from edge_asd.records import Block, Event, MicrophoneNotice, State
-from edge_asd.report import Reporter, Standing
+from edge_asd.report import Reporter
+from edge_asd.standing import Standing
+from edge_asd.switches import Switches
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class Monitor:
         microphone: When a dead microphone is told.
         evidence: What is kept of an alert.
         rng: Random bits of ids.
+        switches: What the operator has switched.
     """
 
     def __init__(
@@ -59,12 +63,14 @@ class Monitor:
         microphone: MicrophoneConfig | None = None,
         evidence: EvidenceConfig | None = None,
         rng: random.Random | None = None,
+        switches: Switches | None = None,
     ) -> None:
         self.config, self.name = config, config.name
         self.learning = False
         """Audio is not needed while a profile is computed."""
         self.given_up = False
         """Baselining failed: it is not begun again by itself."""
+        self.switches = switches or Switches()
         self._networks, self._state_dir, self._report = networks, state_dir, report
         self._rng = rng or random.SystemRandom()
         self._evidence = evidence or EvidenceConfig()
@@ -79,14 +85,19 @@ class Monitor:
             settle_s=(manifest.window_samples + manifest.hop_samples) / manifest.sample_rate + 1.0,
             rule=profile.signal if profile else None,
         )
+        hop_s = manifest.hop_samples / manifest.sample_rate
+        self._pause = Pause(self.name, hop_s, report.metrics)
         self._stretch = 1
         self._listener: Listener | None = None
         # What it shows while it does not listen; None while the listener speaks.
         self._shown: Standing | None = Standing(State.UNKNOWN, "starting")
+        report.switched(self.name, self.switches)
         if profile is None:
-            self._report.state(self.name, self.standing, None)
+            self._publish()
         else:
             self._listen(profile, open_event)
+        if self.switches.silent:
+            self._fall_silent()
 
     @property
     def profile(self) -> Profile | None:
@@ -96,6 +107,8 @@ class Monitor:
     @property
     def standing(self) -> Standing:
         """What is known about the machine right now."""
+        if self.switches.silent:
+            return Standing(State.INHIBITED, self.switches.reason)
         if self._shown is not None:
             return self._shown
         if self._listener is not None:
@@ -124,6 +137,11 @@ class Monitor:
             StorageError: What is recorded cannot be written.
         """
         sound = self.hearing.take(block, rate, dropped=dropped)
+        end_s = block.captured_at + len(block.samples) / rate
+        unused = self._pause.take(len(block.samples) / rate)
+        if unused is not None:
+            self.hearing.account(sound, end_s, unused)
+            return False
         listener = self._listener if self._shown is None else None
         if sound.lost_s and listener is not None:
             listener.gap(sound.lost_s, dropped=dropped)
@@ -137,12 +155,14 @@ class Monitor:
             enough = self._record(self._recorder, block, sound)
         elif listener is not None:
             listener.push(block, rate, sound, self.hearing.watch(rate), queued_s)
-        self.hearing.account(sound, block.captured_at + len(block.samples) / rate, self._account)
+        self.hearing.account(sound, end_s, self._account)
         return enough
 
     def lost(self, reason: str) -> None:
         """The source does not deliver: it cannot be told how the machine sounds."""
         self.hearing.lost(reason)
+        if self.switches.silent:
+            return
         if self._recorder is not None:
             self._show(Standing(State.BASELINING, reason, progress=self._recorder.done))
         elif self._listener is not None and self._shown is None:
@@ -154,7 +174,7 @@ class Monitor:
         """The source is spent. True when what was recorded is enough to learn from."""
         if self._recorder is not None:
             return self._recorder.enough
-        if self._listener is not None and self._shown is None:
+        if self._listener is not None and self._shown is None and not self.switches.silent:
             self._listener.finish()
         return False
 
@@ -175,6 +195,75 @@ class Monitor:
             with contextlib.suppress(StorageError):  # it is begun anew at the next start
                 self._recorder.finish()
             self._recorder = None
+
+    def retune(self, config: MonitorConfig) -> None:
+        """Go on with other rules for the same sound: a new start, in which alerts stay open."""
+        self.config = config
+        listener, shown = self._listener, self._shown
+        if listener is not None:
+            listener.stop()
+            self._listen(listener.profile, listener.event)
+            self._shown = shown
+
+    def keep_evidence(self, evidence: EvidenceConfig) -> None:
+        """Keep this of alerts from now on."""
+        self._evidence = evidence
+        if self._listener is not None:
+            self._listener.keep_evidence(evidence)
+
+    def leave(self, reason: str) -> None:
+        """The operator has no use for it any more: what is open ends."""
+        if self._listener is not None:
+            self._listener.end_alert(reason)
+        self.hearing.leave(self._report.clock.now())
+        self.stop()
+
+    # Operators
+
+    def switch(self, switches: Switches) -> None:
+        """Follow what an operator has switched, or what has ended by itself."""
+        before, self.switches = self.switches, switches
+        self._report.switched(self.name, switches)
+        if switches.silent:
+            self._fall_silent()
+        elif before.silent:
+            self._take_up()
+        if self._listener is not None and switches.snooze != before.snooze:
+            self._listener.snooze(snoozed=switches.snoozed)
+        if switches != before:
+            self._publish()
+
+    def acknowledge(self, by: str) -> Event | None:
+        """Somebody has taken note of the alert that is going on.
+
+        Returns:
+            The alert; None if there is none that anybody was told of.
+        """
+        if self._listener is None or self.alert is None or self.alert.held:
+            return None
+        self._listener.acknowledge(by)
+        return self.alert
+
+    def _fall_silent(self) -> None:
+        """Nothing is scored or learned: whoever waits for the end of an alert is told so."""
+        self._pause.begin()
+        self.hearing.silent = True
+        if self._listener is not None:
+            self._listener.end_alert(self.switches.reason, State.INHIBITED)
+            self._listener.stop()
+        self._publish()
+
+    def _take_up(self) -> None:
+        """Listen again, from the audio on that comes after the pause and the machine's settling."""
+        self._pause.end(self.config.settle_s)
+        self.hearing.silent = False
+        if self._listener is None:
+            return
+        shown = self._shown
+        self._listen(self._listener.profile, None)
+        self._shown = shown
+        if self.hearing.down:
+            self.lost(self.hearing.down)
 
     def stretch(self, hops: int) -> None:
         """Score every so many-th window."""
@@ -263,10 +352,11 @@ class Monitor:
             new_id=self._new_id,
             evidence=self._evidence,
             open_event=open_event,
+            snoozed=self.switches.snoozed,
         )
         self._listener.stretch(self._stretch)
         self._shown = None
-        self._listener.publish()
+        self._publish()
 
     @property
     def _account(self) -> Account:
@@ -291,4 +381,8 @@ class Monitor:
 
     def _show(self, standing: Standing) -> None:
         self._shown = standing
-        self._report.state(self.name, standing, self.profile)
+        if not self.switches.silent:
+            self._publish()
+
+    def _publish(self) -> None:
+        self._report.state(self.name, self.standing, self.profile)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 
 from edge_asd.books import Books
 from edge_asd.clock import boot_id, clock_synchronized, rfc3339
@@ -21,37 +22,16 @@ from edge_asd.publish.jsonl import JsonlSink
 from edge_asd.publish.messages import EventMessage, EvidenceRef, MicrophoneMessage
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.publish.payload import Audio, Clock, ModelRef, Stamp
-from edge_asd.publish.standing import ReportMessage, ScoreMessage, StateMessage
+from edge_asd.publish.standing import ReportMessage, ScoreMessage
 from edge_asd.publish.store import EventStore, Recorded
 from edge_asd.publish.topics import Topics
 from edge_asd.records import Event, EventType, MicrophoneNotice, Scored, Severity, State
+from edge_asd.standing import Standing, WindowSpan
+from edge_asd.state_board import StateBoard
 from edge_asd.steady import SteadyClock
+from edge_asd.switches import Switches
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What is known about a monitor right now."""
-
-    state: State
-    reason: str = ""
-    score: float | None = None
-    percentile: float | None = None
-    progress: float | None = None
-    """Share of the baselining that is done, 0 to 1."""
-    event: Event | None = None
-    """Alert that is going on."""
-
-
-@dataclass(frozen=True, slots=True)
-class WindowSpan:
-    """What a score stands for."""
-
-    length_s: float
-    """Audio in the window."""
-    hop_s: float
-    """From the window scored before; longer under overload."""
 
 
 class Reporter:
@@ -67,6 +47,7 @@ class Reporter:
         health: The board of checks.
         model: What scores.
         clock: Steady time, and what wall time it is.
+        things: Switches that can be set over MQTT.
     """
 
     def __init__(
@@ -81,6 +62,7 @@ class Reporter:
         health: HealthBoard,
         model: ModelRef,
         clock: SteadyClock,
+        things: Collection[str] = (),
     ) -> None:
         self.device = device
         self.topics = Topics(device)
@@ -94,6 +76,22 @@ class Reporter:
         self._model = model
         self._boot_id = boot_id()
         self._evidence: dict[str, tuple[str, EvidenceRef]] = {}  # of the last alert, by monitor
+        self.states = StateBoard(device, model, metrics=metrics, clock=clock, stamp=self._stamp)
+        self.states.connect(mqtt, things)
+
+    def connect(
+        self, mqtt: MqttSink | None, jsonl: JsonlSink | None, things: Collection[str] = ()
+    ) -> None:
+        """Hand everything to these sinks from now on; ``things`` can be set over MQTT."""
+        self._mqtt, self._jsonl = mqtt, jsonl
+        self.states.connect(mqtt, things)
+        self.log.publish_under(self.topics if mqtt else None)
+
+    def forget(self, monitor: str) -> None:
+        """A monitor is gone: nothing more is written down of it."""
+        self.books.leave(monitor)
+        self._evidence.pop(monitor, None)
+        self.states.forget(monitor)
 
     def look(self) -> None:
         """Bring the books up to date, and events that the disk refused; cheap."""
@@ -113,9 +111,7 @@ class Reporter:
 
     def event(self, monitor: str, event: Event, profile: Profile, previous: Event | None) -> None:
         """Record a step of an alert: on disk first, then to whoever listens."""
-        worse = previous is not None and previous.severity is not event.severity
-        if event.type is EventType.NEW or worse:
-            self.metrics.alert(monitor, event.severity)
+        self._count(monitor, event, previous)
         provisional = profile.calibration.provisional
         event_id, evidence = self._evidence.get(monitor, ("", None))
         message = EventMessage.from_event(
@@ -127,9 +123,12 @@ class Reporter:
             threshold_kind="extrapolated" if provisional else "calibrated",
             coverage=self.books.ledger.coverage(monitor, event.started_at, event.updated_at),
             evidence=evidence if event_id == event.id else None,
+            snoozed_until=self.states.snoozed_until(monitor),
         )
         self.log.add(monitor, message)
-        logger.warning(
+        level = logging.INFO if event.held else logging.WARNING
+        logger.log(
+            level,
             "monitor=%s event=%s type=%s severity=%s score=%.2f threshold=%.2f nearest=%s",
             monitor,
             event.id,
@@ -139,6 +138,15 @@ class Reporter:
             event.threshold,
             event.nearest,
         )
+
+    def _count(self, monitor: str, event: Event, previous: Event | None) -> None:
+        """Count what is raised, and what a snooze keeps from being raised."""
+        new = event.type is EventType.NEW
+        worse = previous is not None and previous.severity is not event.severity
+        if event.held and new:
+            self.metrics.alert_suppressed(monitor, "snoozed")
+        elif not event.held and (new or worse):
+            self.metrics.alert(monitor, event.severity)
 
     def evidence(self, settled: Settled, going_on: Event | None, profile: Profile) -> None:
         """What was kept of an alert; told as an update while it goes on, and with its end."""
@@ -183,39 +191,22 @@ class Reporter:
             started_at=wall(event.started_at),
             updated_at=wall(event.updated_at),
             ended_at=None if event.ended_at is None else wall(event.ended_at),
+            acked_at=None if event.acked_at is None else wall(event.acked_at),
         )
 
     def _recorded(self, recorded: Recorded[EventMessage] | Recorded[MicrophoneMessage]) -> None:
         self.metrics.outbox_dropped(recorded.dropped)
-        self._line(recorded.message)
+        message = recorded.message
+        if not (isinstance(message, EventMessage) and message.held):
+            self._line(message)
 
     def state(self, monitor: str, standing: Standing, profile: Profile | None) -> None:
         """Publish a monitor's state, retained."""
-        severity = standing.event.severity if standing.event else None
-        self.metrics.set_state(monitor, standing.state, severity)
-        calibration = profile.calibration if profile else None
-        message = StateMessage(
-            device=self.device,
-            source=monitor,
-            state=standing.state,
-            reason=standing.reason,
-            score=standing.score,
-            percentile=standing.percentile,
-            threshold=calibration.threshold if calibration else None,
-            severity=severity,
-            progress=standing.progress,
-            provisional=bool(calibration and calibration.provisional),
-            rate_asked_per_week=calibration.asked_per_week if calibration else None,
-            rate_supported_per_week=calibration.supported_per_week if calibration else None,
-            model=self._model,
-            updated_at=rfc3339(self.clock.wall(self.clock.now())),
-            event_id=standing.event.id if standing.event else None,
-            **dict(self._stamp()),
-        )
-        if self._mqtt:
-            alarm = b"ON" if standing.event else b"OFF"
-            self._mqtt.set_retained(self.topics.state(monitor), message.to_json())
-            self._mqtt.set_retained(self.topics.alarm(monitor), alarm)
+        self.states.show(monitor, standing, profile)
+
+    def switched(self, monitor: str, switches: Switches) -> None:
+        """Take note of how the switches of a monitor stand; published with its next state."""
+        self.states.switched(monitor, switches)
 
     def score(
         self, monitor: str, scored: Scored, state: State, profile: Profile, window: WindowSpan
