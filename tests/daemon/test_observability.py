@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import socket
 import subprocess
 import time
 
@@ -13,8 +12,10 @@ import numpy as np
 import pytest
 from brokers import PATIENCE_S
 from support.processes import FAULT, PUMP, DaemonProcess
+from support.service_manager import ServiceManager
 
 PROMTOOL = shutil.which("promtool")
+NO_EVIDENCE = {"enabled": False}
 F_SETPIPE_SZ = 1031  # fcntl has the name from Python 3.10 on, not on every libc
 
 
@@ -26,20 +27,30 @@ def test_metrics_of_a_live_daemon_move_and_are_accepted_by_promtool(plant, tmp_p
         frames = daemon.metric("capture_frames_total", **pump)
         assert frames > 16_000 * 5
         assert daemon.metric("windows_total", result="scored", **pump) > 20
+        assert daemon.metric("anomaly_scores_count", **pump) > 20
         assert daemon.metric("anomaly_score", **pump) > daemon.metric(
             "anomaly_threshold", severity="warning", **pump
         )
+        assert daemon.metric("window_queue_capacity", **pump) > 0
         severities = ("warning", "alarm")
-        daemon.until(
-            lambda: sum(daemon.metric("alerts_total", severity=s, **pump) for s in severities)
-        )
-        assert daemon.metric("capture_up", **pump) == 1
-        assert daemon.metric("ready") == 1
-        assert abs(daemon.metric("capture_last_frame_timestamp_seconds", **pump) - time.time()) < 30
+        for name in ("alerts_total", "alert_active"):
+            daemon.until(
+                lambda name=name: sum(daemon.metric(name, severity=s, **pump) for s in severities)
+            )
+        for name in ("capture_up", "build_info", "model_info", "ready"):
+            assert daemon.metric(name) == 1
+        for name in ("capture_last_frame_timestamp_seconds", "start_time_seconds"):
+            assert abs(daemon.metric(name) - time.time()) < 5 * PATIENCE_S
+        for name in ("audio_level_dbfs", "audio_noise_floor_dbfs"):
+            assert -60 < daemon.metric(name, **pump) < 0
         daemon.until(lambda: daemon.state_of("pump") in ("warning", "alarm"))
         alerts = [daemon.metric("monitor_state", state=s, **pump) for s in ("warning", "alarm")]
         assert sum(alerts) == 1
         daemon.until(lambda: daemon.metric("capture_frames_total", **pump) > frames)
+        daemon.until(lambda: daemon.metric("ledger_seconds", account="scored", **pump))
+        daemon.until(lambda: daemon.metric("evidence_clips_total", result="kept") == 1)
+        daemon.until(lambda: daemon.metric("evidence_bytes"))
+        assert daemon.metric("evidence_quota_bytes") == 512e6
         if PROMTOOL is None:
             pytest.skip("promtool is not installed")
         checked = subprocess.run(
@@ -50,6 +61,30 @@ def test_metrics_of_a_live_daemon_move_and_are_accepted_by_promtool(plant, tmp_p
             check=False,
         )
         assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.broker
+def test_metrics_of_delivery_move_with_the_broker(plant, mosquitto, tmp_path):
+    mosquitto.start()
+    config = plant.config(
+        tmp_path, f"{FAULT}&speed=10&onset=5", mqtt={"url": mosquitto.url}, evidence=NO_EVIDENCE
+    )
+    with DaemonProcess(plant.state(tmp_path), "--config", config) as daemon:
+        daemon.until(lambda: daemon.metric("mqtt_connected") == 1)
+        assert daemon.metric("mqtt_connect_attempts_total", result="accepted") == 1
+        # Nobody has subscribed, and the broker says so.
+        new = {"class": "event_new", "result": "no_subscribers"}
+        daemon.until(lambda: daemon.metric("mqtt_publish_total", **new) == 1)
+        mosquitto.kill()
+        daemon.until(lambda: daemon.metric("outbox_messages") > 0)  # an update of the alert
+        assert daemon.metric("outbox_bytes") > 100
+        assert abs(daemon.metric("outbox_oldest_timestamp_seconds") - time.time()) < 5 * PATIENCE_S
+        assert daemon.metric("mqtt_connected") == 0
+        daemon.until(lambda: daemon.metric("mqtt_connect_attempts_total", result="unreachable"))
+        mosquitto.start()
+        daemon.until(lambda: daemon.metric("mqtt_connected") == 1)
+        update = {"class": "event_update", "result": "no_subscribers"}
+        daemon.until(lambda: daemon.metric("mqtt_publish_total", **update))
 
 
 def test_probes_answer_and_the_page_of_checks_names_every_part(plant, tmp_path):
@@ -76,36 +111,6 @@ def test_a_source_that_is_down_is_critical_but_does_not_hold_up_readiness(plant,
         daemon.until(lambda: daemon.state_of("pump") == "unknown")
         assert "no audio" in daemon.status()["pump"]["reason"]
         assert daemon.get("/livez")[0] == 200
-
-
-class ServiceManager:
-    """The socket of systemd, and what came in with its time."""
-
-    def __init__(self, path) -> None:
-        self.path = path
-        self.heard = []  # (monotonic seconds, text)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-        self._socket.settimeout(0.05)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._socket.close()
-
-    def listen(self):
-        """Take in what came; True so that it can be part of a condition."""
-        try:
-            while True:
-                text = self._socket.recv(4096).decode()
-                self.heard.append((time.monotonic(), text))
-        except TimeoutError:
-            return True
-
-    def times_of(self, text):
-        self.listen()
-        return [at for at, heard in self.heard if heard == text]
 
 
 def test_systemd_hears_ready_status_watchdog_and_stopping(plant, tmp_path):
