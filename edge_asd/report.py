@@ -97,6 +97,7 @@ class Reporter:
         """Bring the books up to date, and events that the disk refused; cheap."""
         if self.log.waiting:
             self.log.retry()
+        self.states.look()
         day = self.books.look()
         if day is None or self._mqtt is None:
             return
@@ -218,6 +219,7 @@ class Reporter:
             monitor, profile_key=profile.key, hop_s=window.hop_s, end_s=end_s, score=scored.score
         )
         self.metrics.scored(monitor, scored.score)
+        self.states.heard(monitor, scored, profile.percentile(scored.score))
         logger.debug(
             "monitor=%s score=%.3f level_dbfs=%.1f nearest=%s",
             monitor,

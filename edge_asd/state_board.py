@@ -15,9 +15,10 @@ from edge_asd.clock import rfc3339
 from edge_asd.metrics import Metrics
 from edge_asd.profile import Profile
 from edge_asd.publish.mqtt import MqttSink
-from edge_asd.publish.payload import ModelRef, Stamp
-from edge_asd.publish.standing import StateMessage
+from edge_asd.publish.payload import Audio, ModelRef, Stamp
+from edge_asd.publish.standing import HEARTBEAT_S, StateMessage
 from edge_asd.publish.topics import Topics
+from edge_asd.records import Scored
 from edge_asd.standing import Standing
 from edge_asd.steady import SteadyClock
 from edge_asd.switches import Switches
@@ -34,6 +35,10 @@ class _Shown:
     switches: Switches = field(default_factory=Switches)
     rehearsed: Standing | None = None
     """Lies over ``standing``."""
+    level_dbfs: float | None = None
+    """Of the newest window."""
+    sent_s: float = 0.0
+    """Steady time."""
 
 
 class StateBoard:
@@ -76,7 +81,22 @@ class StateBoard:
 
     def show(self, monitor: str, standing: Standing, profile: Profile | None) -> None:
         """Say what is known of a monitor."""
-        self._update(replace(self._of(monitor), standing=standing, profile=profile), monitor)
+        self._publish(monitor, replace(self._of(monitor), standing=standing, profile=profile))
+
+    def heard(self, monitor: str, scored: Scored, percentile: float) -> None:
+        """Take note of a window; it is shown with whatever is sent next."""
+        shown = self._of(monitor)
+        if shown.standing is not None:
+            standing = replace(shown.standing, score=scored.score, percentile=percentile)
+            shown = replace(shown, standing=standing, level_dbfs=scored.level_dbfs)
+            self._monitors[monitor] = shown
+
+    def look(self) -> None:
+        """Send again what was last sent a heartbeat ago."""
+        now_s = self._clock.now()
+        for monitor, shown in self._monitors.items():
+            if now_s - shown.sent_s >= HEARTBEAT_S:
+                self._publish(monitor, shown)
 
     def switched(self, monitor: str, switches: Switches) -> None:
         """Take note of how the switches of a monitor stand; ``show`` says it."""
@@ -84,7 +104,7 @@ class StateBoard:
 
     def rehearse(self, monitor: str, standing: Standing | None) -> None:
         """Say something that is not so, marked as such; None for the truth again."""
-        self._update(replace(self._of(monitor), rehearsed=standing), monitor)
+        self._publish(monitor, replace(self._of(monitor), rehearsed=standing))
 
     def snoozed_until(self, monitor: str) -> float | None:
         """Wall time at which the snooze of a monitor ends; None without one."""
@@ -102,11 +122,8 @@ class StateBoard:
     def _wall(self, steady_s: float | None) -> float | None:
         return None if steady_s is None else self._clock.wall(steady_s)
 
-    def _update(self, shown: _Shown, monitor: str) -> None:
-        self._monitors[monitor] = shown
-        self._publish(monitor, shown)
-
     def _publish(self, monitor: str, shown: _Shown) -> None:
+        self._monitors[monitor] = replace(shown, sent_s=self._clock.now())
         if shown.standing is None:
             return
         event = shown.standing.event
@@ -153,6 +170,7 @@ class StateBoard:
             percentile=standing.percentile,
             threshold=calibration.threshold if calibration else None,
             severity=event.severity if event else None,
+            audio=None if shown.level_dbfs is None else Audio(dbfs=shown.level_dbfs),
             progress=standing.progress,
             provisional=bool(calibration and calibration.provisional),
             rate_asked_per_week=calibration.asked_per_week if calibration else None,

@@ -115,7 +115,7 @@ def _of_monitor(topics: Topics) -> tuple[Channel, ...]:
         Channel(
             "state",
             _address(topics.state(_MONITOR)),
-            "What is known about the machine right now; sent at every change.",
+            "What is known about the machine right now; sent at every change, and every 30 s.",
             StateMessage,
             retain=True,
         ),
@@ -168,7 +168,7 @@ def _of_switches(topics: Topics) -> tuple[Channel, ...]:
     told = {
         "enabled": "`OFF` once an operator has switched the monitor off.",
         "inhibit": "`ON` during maintenance: nothing is scored.",
-        "snooze": "Minutes for which the monitor stays silent; `0` while it is not snoozed.",
+        "snooze": "Minutes that the snooze was asked for; `0` while the monitor is not snoozed.",
         "ack": "`ON` once somebody has taken note of the alert that is going on.",
     }
     return tuple(
@@ -176,7 +176,7 @@ def _of_switches(topics: Topics) -> tuple[Channel, ...]:
             f"{thing}-state",
             _address(topics.thing_state(_MONITOR, thing)),
             told[thing],
-            Text(r"^[0-9]+$") if thing == "snooze" else Words(("ON", "OFF")),
+            Text(r"^[0-9]+(\.[0-9]+)?$") if thing == "snooze" else Words(("ON", "OFF")),
             retain=True,
         )
         for thing in THINGS

@@ -60,6 +60,11 @@ class Mailbox:
         with self._lock:
             return frozenset(self._retained) - self._forgotten
 
+    def forgetting(self) -> frozenset[str]:
+        """Topics that the broker has yet to forget."""
+        with self._lock:
+            return frozenset(self._forgotten)
+
     def reply(self, reply: Reply) -> int:
         """Add an answer; how many older ones had to go."""
         with self._lock:

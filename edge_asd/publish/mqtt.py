@@ -15,7 +15,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from edge_asd.errors import StorageError
 from edge_asd.health import Health
@@ -98,6 +98,7 @@ class MqttSink:
         )
         # Some brokers let a device write there and not read; then it goes without.
         self._subscriptions.add(topics.info, self._twins.hear, optional=True)
+        self._attendants: list[Callable[[], None]] = []
         self._in_flight = 0
         self._close_at_s: float | None = None
         self._wake_read, self._wake_write = socket.socketpair()
@@ -181,6 +182,20 @@ class MqttSink:
     def retained_topics(self) -> frozenset[str]:
         """Topics of the states that every connection gets."""
         return self._mailbox.topics()
+
+    def forgetting(self) -> frozenset[str]:
+        """Topics of states that the broker has yet to drop."""
+        return self._mailbox.forgetting()
+
+    def resend(self, topics: Iterable[str]) -> None:
+        """Send states once more, for a subscriber that has just started."""
+        for topic in topics:
+            self._mailbox.mark(topic)
+        self._wake()
+
+    def attend(self, look: Callable[[], None]) -> None:
+        """Have ``look`` called by the pump thread, at every turn; only before ``start``."""
+        self._attendants.append(look)
 
     @property
     def connected(self) -> bool:
@@ -271,6 +286,8 @@ class MqttSink:
     def _turn(self, link: Link, session: Session) -> None:
         """One round: send, wait for the network, take in acknowledgements."""
         self.progress += 1
+        for look in self._attendants:
+            look()
         fault = self._fault_of(lambda: session.fill(self._clock()))
         self._in_flight = session.in_flight
         link.step(self._wake_read, _STEP_S)

@@ -24,6 +24,9 @@ from edge_asd.publish.payload import (
 )
 from edge_asd.records import Severity, State
 
+HEARTBEAT_S = 30.0
+"""A state is sent again after so long, changed or not: silence means that nobody is at work."""
+
 
 class StateMessage(Stamp, Versioned):
     """What is known about a monitor right now."""
@@ -42,6 +45,8 @@ class StateMessage(Stamp, Versioned):
     """Share of the normal scores kept from enrolment that lie below the score, 0 to 100."""
     severity: Severity | None = None
     """Of the alert that is going on; null without one."""
+    audio: Audio | None = None
+    """The sound of the newest window; null before the first."""
     progress: Milli = None
     """Share of the baselining that is done, 0 to 1; null at other times."""
     provisional: bool = False
