@@ -2,12 +2,12 @@
 # Needed beforehand: make and Python 3.10 or newer (PYTHON=/path/to/python3.11 picks one).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long soak lint fmt results schemas wheel clean
+.PHONY: help setup demo test test-long soak lint fmt results schemas wheel deb lock clean
 
 # Debian's names; after `=` what each is wanted for (tools/system-packages.sh).
 TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
     libportaudio2=libportaudio.so.2 prometheus=promtool faketime=faketime \
-    pulseaudio=pulseaudio pulseaudio-utils=pactl libasound2-plugins
+    pulseaudio=pulseaudio pulseaudio-utils=pactl libasound2-plugins python3-venv adduser
 
 # The device's tests run where torch is not installed, so that the device cannot come to need it.
 # What needs torch stays in these folders.
@@ -61,7 +61,7 @@ lint: setup ## Check style, types, the import rule, scripts and the systemd unit
 	.venv/bin/ruff check --select TID251 --ignore-noqa edge_asd # no torch on the device, no exceptions
 	.venv/bin/mypy --strict
 	tools/check-unit.sh systemd/*.service
-	@if command -v shellcheck >/dev/null; then shellcheck tools/*.sh .ci/run; \
+	@if command -v shellcheck >/dev/null; then shellcheck tools/*.sh .ci/run deploy/deb/p[or]*; \
 	    else echo 'shellcheck is not installed: scripts not checked'; fi
 
 fmt: setup ## Format the code and apply the safe fixes
@@ -78,6 +78,14 @@ schemas: setup ## Write docs/contract anew from the models of the MQTT messages
 wheel: setup ## Build the wheel into dist/
 	@rm -rf build # setuptools would pack what an earlier build left there
 	.venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+deb: ## Build the Debian package into dist/ (TARGET=ubuntu22.04/arm64: for another computer)
+	@tools/bootstrap.sh .venv-demo demo
+	@.venv-demo/bin/python tools/build_deb.py $(TARGET:%=--target %)
+
+lock: ## Name anew, by hash, the wheels that the Debian packages carry
+	@tools/bootstrap.sh .venv-demo demo
+	@.venv-demo/bin/python tools/lock.py
 
 clean: ## Remove environments, build products and caches (not runs/)
 	rm -rf .venv .venv-demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,202 @@
+"""The Debian package, built and installed for real, in a throw-away file system without network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.rootfs import Root, needs_root
+
+ROOT = Path(__file__).resolve().parents[2]
+
+ALLOWED = ("/var/lib/dpkg/", "/var/log/", "/etc/passwd-", "/etc/shadow-", "/etc/group-")
+ALLOWED += ("/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock")
+"""What may differ after a purge: dpkg's own books, and adduser's copies of its files."""
+
+NEVER_IMPORTED = "raise SystemExit('the system library is used instead of the package one')\n"
+
+STATE = "/var/lib/edge-asd"
+
+
+def build(out, *options):
+    """Build a package into ``out``, with the wheels that earlier builds left in dist/."""
+    (ROOT / "dist/wheels").mkdir(parents=True, exist_ok=True)
+    out.mkdir()
+    (out / "wheels").symlink_to(ROOT / "dist/wheels")
+    command = [sys.executable, ROOT / "tools/build_deb.py", "--out", out, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "no package is built for" in done.stderr:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stdout + done.stderr
+    (package,) = out.glob("*.deb")
+    return package
+
+
+def spoil(package, out):
+    """Return the same package with one byte of one of its wheels changed."""
+    tree = out / "tree"
+    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
+    (wheel,) = tree.glob("usr/lib/edge-asd/wheels/sounddevice-*.whl")
+    content = bytearray(wheel.read_bytes())
+    content[len(content) // 2] ^= 1
+    wheel.write_bytes(content)
+    spoilt = out / f"spoilt-{package.name}"
+    subprocess.run(["dpkg-deb", "-Znone", "-b", tree, spoilt], check=True, capture_output=True)
+    shutil.rmtree(tree)
+    return spoilt
+
+
+def install(root, package, *, check=True):
+    """``dpkg -i`` inside; says what happened."""
+    inside = root.path / "var/cache" / package.name
+    shutil.copy(package, inside)
+    done = root.run("dpkg", "-i", f"/var/cache/{package.name}", check=check)
+    inside.unlink()
+    return done
+
+
+def put_in_the_way(root, name, version):
+    """Give the system a library of that name which must not be used."""
+    folder = "/usr/lib/python3/dist-packages"
+    root.write(f"{folder}/{name}/__init__.py", NEVER_IMPORTED)
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    root.write(f"{folder}/{name}-{version}.dist-info/METADATA", metadata)
+    root.write(f"{folder}/{name}-{version}.dist-info/INSTALLER", "apt\n")
+
+
+def take_away(root, name, version):
+    folder = root.path / "usr/lib/python3/dist-packages"
+    shutil.rmtree(folder / name)
+    shutil.rmtree(folder / f"{name}-{version}.dist-info")
+
+
+def locked(package, name):
+    """The version that the package carries of a library."""
+    names = subprocess.run(["dpkg-deb", "-c", package], capture_output=True, text=True, check=True)
+    (version,) = {
+        line.split(f"/{name}-")[1].split("-")[0]
+        for line in names.stdout.splitlines()
+        if f"/wheels/{name}-" in line
+    }
+    return version
+
+
+def as_daemon(root, *command, check=True):
+    return root.run("runuser", "-u", "edge-asd", "--", *command, check=check)
+
+
+def is_installed_and_works(root, version):
+    """The command runs, the configuration it came with is good, the user may open microphones."""
+    assert root.run("edge-asd", "--version").stdout.strip() == f"edge-asd, version {version}"
+    # As the daemon's own user: it must be able to read what it is configured with.
+    checked = as_daemon(root, "edge-asd", "check", "--config", "/etc/edge-asd/config.yaml").stdout
+    assert "configuration ok" in checked
+    assert "broker: none" in checked
+    assert "audio" in root.run("id", "-nG", "edge-asd").stdout.split()
+    modes = root.run("stat", "-c", "%U:%G %a", STATE, "/var/cache/edge-asd", "/etc/edge-asd").stdout
+    assert modes.splitlines() == ["edge-asd:edge-asd 750"] * 2 + ["root:edge-asd 750"]
+
+
+def uses_its_own_libraries(root):
+    """Whatever the system has, and in whatever version."""
+    said = root.run(
+        "/usr/lib/edge-asd/venv/bin/python",
+        "-c",
+        "import numpy, pydantic, scipy, sys; assert all(\n"
+        "    m.__file__.startswith(sys.prefix) for m in (numpy, pydantic, scipy))\n"
+        "import system_only; print(system_only.here)",
+    ).stdout
+    assert said.strip() == "seen"  # as TensorRT of JetPack is
+
+
+def test_a_package_installs_upgrades_and_purges_offline_and_leaves_nothing_behind(tmp_path):
+    needs_root()
+    old = build(tmp_path / "old")
+    new = build(tmp_path / "new", "--version", "99.0")
+    version = old.name.split("_")[1].split("~")[0]
+    dist = "/usr/lib/python3/dist-packages"
+    with Root(tmp_path / "root") as root:
+        # A library of the system that is too old, one in exactly our version, one that is no
+        # concern of ours.
+        in_the_way = [("numpy", "1.0"), ("pydantic", locked(new, "pydantic"))]
+        for name, held in in_the_way:
+            put_in_the_way(root, name, held)
+        root.write(f"{dist}/system_only.py", "here = 'seen'\n")
+
+        install(root, old)
+        is_installed_and_works(root, version)
+        uses_its_own_libraries(root)
+        wanted = "/etc/systemd/system/multi-user.target.wants/edge-asd.service"
+        root.run("test", "-L", wanted)
+
+        # What an operator leaves behind.
+        learn = ["edge-asd", "enrol", "--monitor", "machine", "--source", "sim:pump?speed=max"]
+        as_daemon(root, *learn, "--seconds", "60", "--state-dir", STATE)
+        profile = (root.path / STATE[1:] / "profiles/machine/profile.json").read_bytes()
+        operators = "device: hall-3\nmonitors:\n  - name: machine\n    source: 'alsa:'\n"
+        root.write("/etc/edge-asd/config.yaml", operators)
+        root.write("/etc/edge-asd/secrets/mqtt-password", "secret\n", 0o600)
+
+        # A package that arrived damaged is refused, and what ran before still runs.
+        refused = install(root, spoil(new, tmp_path), check=False)
+        assert refused.returncode != 0
+        assert "HASH" in refused.stdout.upper()
+        assert f"version {version}" in root.run("edge-asd", "--version").stdout
+        assert len(list((root.path / "usr/lib/edge-asd/venvs").iterdir())) == 1
+
+        # The good one repairs it, asks nothing and keeps what is the operator's.
+        install(root, new)
+        assert (root.path / "etc/edge-asd/config.yaml").read_text() == operators
+        assert (root.path / STATE[1:] / "profiles/machine/profile.json").read_bytes() == profile
+        is_installed_and_works(root, "99.0")
+        uses_its_own_libraries(root)
+        assert len(list((root.path / "usr/lib/edge-asd/venvs").iterdir())) == 1
+        said = as_daemon(root, "edge-asd", "check", "--config", "/etc/edge-asd/config.yaml").stdout
+        assert "hall-3" in said
+
+        # Removal keeps state and configuration.
+        root.run("dpkg", "-r", "edge-asd")
+        assert not (root.path / "usr/lib/edge-asd").exists()
+        assert not (root.path / "usr/bin/edge-asd").is_symlink()
+        assert (root.path / "etc/edge-asd/config.yaml").read_text() == operators
+        assert (root.path / STATE[1:] / "profiles/machine/profile.json").read_bytes() == profile
+
+        # Purging leaves nothing, not even the user.
+        root.run("dpkg", "-P", "edge-asd")
+        for name, held in in_the_way:
+            take_away(root, name, held)
+        (root.path / dist[1:] / "system_only.py").unlink()
+        left = [path for path in root.changes() if not path.startswith(ALLOWED)]
+        assert [path for path in left if "__pycache__" not in path] == []
+
+
+def test_the_same_sources_give_the_same_package(tmp_path, monkeypatch):
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("dpkg-deb is not installed")
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import build_deb
+    from targets import Target
+
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    target = Target.parse("debian12/amd64")
+    packages = []
+    for umask, folder in ((0o022, "one"), (0o077, "another-place")):
+        # Stands for the libraries, which are named by hash: only what is built here can differ.
+        wheels = tmp_path / folder / "libraries"
+        wheels.mkdir(parents=True)
+        (wheels / "library-1-py3-none-any.whl").write_bytes(b"wheel")
+        monkeypatch.setattr(build_deb, "fetch_wheels", lambda *_, wheels=wheels: wheels)
+        packages.append(_built_under(umask, build_deb, target, tmp_path / folder))
+    assert packages[0] == packages[1]
+
+
+def _built_under(umask, build_deb, target, out):
+    before = os.umask(umask)
+    try:
+        return build_deb.build(target, out, None).read_bytes()
+    finally:
+        os.umask(before)
