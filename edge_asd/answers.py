@@ -4,11 +4,47 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge_asd.clock import rfc3339
 from edge_asd.monitor import Monitor
 from edge_asd.profile import Profile
+from edge_asd.records import Event
+from edge_asd.steady import SteadyClock
+from edge_asd.switches import Span, Switches
 
 
-def status_of(monitor: Monitor) -> dict[str, Any]:
+def switches_answer(switches: Switches, clock: SteadyClock) -> dict[str, Any]:
+    """What an operator has switched, in wall time."""
+
+    def ends(span: Span | None) -> str | None:
+        until_s = None if span is None else span.until_s
+        return None if until_s is None else rfc3339(clock.wall(until_s))
+
+    def who(span: Span | None) -> str | None:
+        return None if span is None else span.by
+
+    return {
+        "enabled": switches.enabled,
+        "disabled_by": who(switches.off),
+        "inhibited": switches.inhibited,
+        "inhibited_until": ends(switches.inhibition),
+        "inhibited_by": who(switches.inhibition),
+        "snoozed_until": ends(switches.snooze),
+        "snoozed_by": who(switches.snooze),
+    }
+
+
+def alert_answer(monitor: str, event: Event, clock: SteadyClock) -> dict[str, Any]:
+    """What ``edge-asd ack`` shows of an alert."""
+    acked_at = event.acked_at
+    return {
+        "monitor": monitor,
+        "event_id": event.id,
+        "acked_by": event.acked_by,
+        "acked_at": None if acked_at is None else rfc3339(clock.wall(acked_at)),
+    }
+
+
+def status_of(monitor: Monitor, clock: SteadyClock) -> dict[str, Any]:
     """What ``edge-asd status`` shows of a monitor."""
     standing, profile = monitor.standing, monitor.profile
     return {
@@ -22,6 +58,8 @@ def status_of(monitor: Monitor) -> dict[str, Any]:
         "progress": standing.progress,
         "provisional": profile.calibration.provisional if profile else None,
         "event_id": monitor.alert.id if monitor.alert else None,
+        "acked_by": monitor.alert.acked_by if monitor.alert else None,
+        **switches_answer(monitor.switches, clock),
     }
 
 

@@ -14,14 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_asd.answers import status_of
+from edge_asd.audit import Audit
 from edge_asd.bundle import Bundle
 from edge_asd.capture import CaptureThread
 from edge_asd.control import Reply
 from edge_asd.enrolling import EnrolCommand, Enrolments, Spawn, Task
-from edge_asd.errors import EdgeAsdError, EngineError, StorageError, UsageError
+from edge_asd.errors import BusyError, EdgeAsdError, EngineError, StorageError, UsageError
 from edge_asd.health import Health
 from edge_asd.monitor import Monitor
 from edge_asd.overload import Overload
@@ -29,6 +30,8 @@ from edge_asd.records import Block
 from edge_asd.report import Reporter
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _WAIT_S = 0.1
 
@@ -53,6 +56,11 @@ class Feed:
     """Of the capture thread, as last seen."""
     channels: int = 1
     """That a microphone was opened with."""
+
+    @property
+    def source(self) -> str:
+        """What it reads."""
+        return self.monitors[0].config.source
 
     def was_dropped(self) -> bool:
         """Whether blocks were dropped since the last call."""
@@ -89,6 +97,9 @@ class Worker:
         """Grows with every round; for the watchdog."""
         self.failure: EdgeAsdError | None = None
         """What stopped the worker."""
+        self.audit = Audit(report.metrics)
+        self.each_round: list[Callable[[], None]] = []
+        """Called every round: what else has to look at the time."""
         self._report, self._drain_s, self._clock = report, drain_s, clock
         manifest = bundle.manifest
         self._overload = Overload(manifest.window_samples // manifest.hop_samples)
@@ -105,6 +116,11 @@ class Worker:
             microphone=lambda monitor: self._capture_of(monitor).status().identity,
             accept=lambda monitor: self._capture_of(monitor).accept_another_microphone(),
         )
+
+    @property
+    def enrolments(self) -> Enrolments:
+        """Those under way."""
+        return self._enrolments
 
     @property
     def monitors(self) -> list[Monitor]:
@@ -157,10 +173,24 @@ class Worker:
     def submit(self, request: Mapping[str, Any], progress: Reply) -> Future[dict[str, Any]]:
         """Have a command carried out between two blocks; called by other threads."""
         result: Future[dict[str, Any]] = Future()
+        self.audit.follow(request, result)
 
         def carry_out() -> None:
             try:
                 self._command(request, progress, result)
+            except EdgeAsdError as error:
+                result.set_exception(error)
+
+        self._tasks.put(carry_out)
+        return result
+
+    def between_rounds(self, action: Callable[[], T]) -> Future[T]:
+        """Have something done while no monitor is at work; called by other threads."""
+        result: Future[T] = Future()
+
+        def carry_out() -> None:
+            try:
+                result.set_result(action())
             except EdgeAsdError as error:
                 result.set_exception(error)
 
@@ -175,15 +205,15 @@ class Worker:
 
     def _round(self) -> None:
         self.progress += 1
-        while True:
-            try:
-                task = self._tasks.get_nowait()
-            except queue.Empty:
-                break
-            task()
+        while not self._tasks.empty():  # nobody else takes from it
+            self._tasks.get_nowait()()
         self._report.look()
+        for look in self.each_round:
+            look()
         for settled in self._report.books.evidence.settled():
-            self.monitor(settled.monitor).settled(settled)
+            for monitor in self.monitors:
+                if monitor.name == settled.monitor:
+                    monitor.settled(settled)
         self._keep_up()
         waiting = [feed for feed in self.feeds if self._wants_audio(feed)]
         if not waiting:
@@ -248,7 +278,8 @@ class Worker:
     def _hear(self, feed: Feed, block: Block, rate: int) -> None:
         queued_s, dropped = feed.capture.held_s, feed.was_dropped()
         for monitor in feed.monitors:
-            self._enrolments.begin_baselining(monitor, rate)
+            if not monitor.switches.silent:
+                self._enrolments.begin_baselining(monitor, rate)
             try:
                 enough = monitor.push(block, rate, queued_s=queued_s, dropped=dropped)
             except StorageError as error:  # of a recording; who listens writes nothing here
@@ -299,13 +330,19 @@ class Worker:
     def _status(
         self, _request: Mapping[str, Any], _progress: Reply, result: Future[dict[str, Any]]
     ) -> None:
-        result.set_result({"monitors": [status_of(monitor) for monitor in self.monitors]})
+        clock = self._report.clock
+        result.set_result({"monitors": [status_of(each, clock) for each in self.monitors]})
 
     def _enrol(
         self, request: Mapping[str, Any], progress: Reply, result: Future[dict[str, Any]]
     ) -> None:
         wanted = EnrolCommand.parse(request)
         feed, monitor = self._feed_of(wanted.monitor), self.monitor(wanted.monitor)
+        if monitor.switches.silent and not wanted.files:
+            raise BusyError(
+                f"{monitor.name}: {monitor.switches.reason}: nothing is learned meanwhile; end "
+                "that first, or use --from PATH…"
+            )
         rate = feed.capture.sample_rate
         self._enrolments.command(wanted, monitor, rate, progress=progress, result=result)
 
