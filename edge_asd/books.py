@@ -56,8 +56,15 @@ class Books:
             monitor: Its name.
             settle_s: Time after a second until no window can cover it any more.
         """
-        self._monitors.append(monitor)
+        if monitor not in self._monitors:
+            self._monitors.append(monitor)
         self.ledger.open(monitor, settle_s)
+
+    def leave(self, monitor: str) -> None:
+        """Keep no more books of a monitor."""
+        self._monitors.remove(monitor)
+        self.ledger.leave(monitor)
+        self.history.unknown(monitor, self._clock.now())
 
     def look(self) -> date | None:
         """Write what is due; cheap.

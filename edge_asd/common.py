@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-
 from edge_asd.health import HealthBoard, ProgressWatch
 from edge_asd.metrics import Metrics
+from edge_asd.registry import Registry
 from edge_asd.steady import SteadyClock
 
 
@@ -21,7 +20,7 @@ class Common:
     once: bool
     """Leave when finite sources are spent and everything is delivered."""
     board: HealthBoard
-    registry: CollectorRegistry
+    registry: Registry
     metrics: Metrics
     watch: ProgressWatch
     clock: SteadyClock

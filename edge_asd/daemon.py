@@ -7,27 +7,30 @@ feeds systemd's watchdog only while all of them make progress.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from edge_asd import __version__
 from edge_asd.common import Common
 from edge_asd.config import Config
 from edge_asd.control import ControlServer, Reply
+from edge_asd.errors import EdgeAsdError
 from edge_asd.health import HealthBoard, ProgressWatch
 from edge_asd.metrics import Metrics
 from edge_asd.notify import Notifier
 from edge_asd.observe import Observer
 from edge_asd.parts import Parts, spawn
+from edge_asd.registry import Registry
+from edge_asd.reloading import Reloader
 from edge_asd.state_dir import StateLock, socket_path
 from edge_asd.steady import SteadyClock
 
@@ -36,6 +39,8 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.5
 _PATIENCE_S = 30.0
 """A worker that does not move for so long is stuck."""
+_RELOAD_S = 1.0
+"""For a reload that is under way at the end."""
 _CONTROL_POLL_S = 0.1
 """The control socket is closed so soon."""
 
@@ -47,6 +52,8 @@ class RunOptions:
     state_dir: Path
     once: bool = False
     """Leave when finite sources are spent and everything is delivered."""
+    reread: Callable[[], Config] | None = None
+    """The configuration as it is written now; None where it cannot be read again."""
 
 
 class Daemon:
@@ -62,7 +69,8 @@ class Daemon:
         self.config, self.options, self.notifier = config, options, notifier
         self.ready = False
         self._stop = threading.Event()
-        registry, clock = CollectorRegistry(), SteadyClock()
+        self._reload_wanted = threading.Event()
+        registry, clock = Registry(), SteadyClock()
         self._common = Common(
             options.state_dir,
             once=options.once,
@@ -88,8 +96,16 @@ class Daemon:
             self._install_signals()
             try:
                 parts = Parts(self.config, self._common, closers)
-                self._take_commands(parts, closers)
-                return self._supervise(parts)
+                observer = self._observer(parts)
+                reloader = Reloader(
+                    parts,
+                    self.options.reread or (lambda: parts.config),
+                    notifier=self.notifier,
+                    connected=observer.connect,
+                )
+                closers.callback(reloader.close, _RELOAD_S)
+                self._take_commands(parts, reloader, closers)
+                return self._supervise(parts, observer, reloader)
             finally:
                 self.notifier.stopping()
 
@@ -98,25 +114,31 @@ class Daemon:
             logger.info("signal=%s stopping", signal.Signals(number).name)
             self._stop.set()
 
+        def reload(_number: int, _frame: FrameType | None) -> None:
+            self._reload_wanted.set()
+
+        signal.signal(signal.SIGHUP, reload)
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
 
-    def _take_commands(self, parts: Parts, closers: ExitStack) -> None:
+    def _take_commands(self, parts: Parts, reloader: Reloader, closers: ExitStack) -> None:
         """Listen on the control socket."""
 
         def carry_out(request: dict[str, Any], progress: Reply) -> dict[str, Any]:
             """Have the worker do it and wait; called in a thread of the control socket."""
+            if request.get("command") == "reload":
+                return reloader.reload()
             return parts.worker.submit(request, progress).result()
 
         server = ControlServer(socket_path(self.options.state_dir, os.environ), carry_out)
         spawn("control", lambda: server.serve_forever(_CONTROL_POLL_S))
         closers.callback(server.close)
 
-    def _supervise(self, parts: Parts) -> int:
-        common, worker = self._common, parts.worker
-        observer = Observer(
+    def _observer(self, parts: Parts) -> Observer:
+        common = self._common
+        return Observer(
             self.config.device,
-            worker,
+            parts.worker,
             parts.mqtt,
             metrics=common.metrics,
             board=common.board,
@@ -124,9 +146,13 @@ class Daemon:
             notifier=self.notifier,
             clock=common.clock,
         )
+
+    def _supervise(self, parts: Parts, observer: Observer, reloader: Reloader) -> int:
+        common, worker = self._common, parts.worker
         while not self._stop.is_set():
-            if worker.failure is not None:
-                raise worker.failure
+            failure = worker.failure or reloader.failure
+            if failure is not None:
+                raise failure
             observer.look()
             if not self.ready:
                 # A missing microphone is a state, not a reason to hold up the boot.
@@ -138,6 +164,9 @@ class Daemon:
                 if worker.errors:
                     raise worker.errors[0]
                 return 0
+            if self._reload_wanted.is_set():
+                self._reload_wanted.clear()
+                spawn("reload", lambda: _reload_quietly(reloader))
             self._stop.wait(_TICK_S)
         return 0
 
@@ -148,3 +177,9 @@ class Daemon:
         if self.options.once:
             return parts.mqtt is None or parts.mqtt.idle
         return all(feed.capture.status().error is not None for feed in parts.worker.feeds)
+
+
+def _reload_quietly(reloader: Reloader) -> None:
+    """For a signal, which nobody waits for: the log, the checks and the metrics have said it."""
+    with contextlib.suppress(EdgeAsdError):
+        reloader.reload()

@@ -137,6 +137,23 @@ class Enrolments:
         """Whether none is under way."""
         return not self._under_way
 
+    def refuse_while_computing(self, name: str) -> None:
+        """Keep a monitor that is about to get a profile.
+
+        Raises:
+            BusyError: Its profile is being computed.
+        """
+        enrolment = self._under_way.get(name)
+        if enrolment is not None and enrolment.computing:
+            raise BusyError(f"{name}: its profile is being computed; try again when it has one")
+
+    def abandon(self, name: str) -> None:
+        """A monitor goes, and with it what it has recorded so far."""
+        enrolment = self._under_way.pop(name, None)
+        if enrolment is not None and enrolment.asked:
+            reason = f"{name}: not learned, its section of the configuration changed; enrol again"
+            enrolment.done.set_exception(BusyError(reason))
+
     def begin_baselining(self, monitor: Monitor, rate: int) -> None:
         """Start recording for a monitor that has no profile, unless that was tried in vain."""
         if monitor.profile or monitor.given_up or monitor.name in self._under_way:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_asd.capture import AlsaUri, CaptureThread, capture, parse_source
@@ -14,6 +14,7 @@ from edge_asd.monitor import Monitor
 from edge_asd.observe import WINDOWS_QUEUED
 from edge_asd.profile import Profile, has_profile, load_profile
 from edge_asd.publish.store import EventStore
+from edge_asd.records import Event, MicrophoneNotice
 from edge_asd.report import Reporter
 from edge_asd.worker import Feed
 
@@ -41,6 +42,64 @@ def wanted_sources(monitors: Sequence[MonitorConfig]) -> list[Wanted]:
     return [Wanted(source, tuple(listening)) for source, listening in by_source.items()]
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a monitor goes on with."""
+
+    profile: Profile | None
+    """What it learned."""
+    event: Event | None
+    """The alert that is open."""
+    notice: MicrophoneNotice | None
+    """The notice about its microphone that is open."""
+
+    @classmethod
+    def of(cls, monitor: Monitor) -> Past:
+        """What another object for the same monitor goes on with; called by the worker."""
+        return cls(monitor.profile, monitor.alert, monitor.hearing.open_notice)
+
+
+@dataclass(frozen=True, slots=True)
+class Seating:
+    """Who listens where, once the configuration has changed."""
+
+    kept: Mapping[Feed, tuple[MonitorConfig, ...]]
+    """Sources that go on."""
+    opened: tuple[Wanted, ...]
+    """Sources that are opened anew."""
+
+
+def arrange(feeds: Sequence[Feed], monitors: Sequence[MonitorConfig]) -> Seating:
+    """Seat the monitors of a new configuration.
+
+    A source goes on where it can. It cannot if a microphone has to be opened with more channels,
+    and nobody new joins a recording that has been heard to its end.
+
+    Args:
+        feeds: The sources there are.
+        monitors: Of the new configuration.
+    """
+    kept: dict[Feed, list[MonitorConfig]] = defaultdict(list)
+    opened = []
+    for wanted in wanted_sources(monitors):
+        here = [feed for feed in feeds if feed.source == wanted.source]
+        if any(not feed.done and feed.channels < wanted.channels for feed in here):
+            opened.append(wanted)
+            continue
+        seats = {monitor.name: feed for feed in here for monitor in feed.monitors}
+        running = next((feed for feed in here if not feed.done), None)
+        standing = []
+        for section in wanted.monitors:
+            feed = seats.get(section.name, running)
+            if feed is None:
+                standing.append(section)
+            else:
+                kept[feed].append(section)
+        if standing:
+            opened.append(Wanted(wanted.source, tuple(standing)))
+    return Seating({feed: tuple(sections) for feed, sections in kept.items()}, tuple(opened))
+
+
 class Feeding:
     """Makes monitors, and the threads that read their sources.
 
@@ -63,47 +122,49 @@ class Feeding:
         Raises:
             EdgeAsdError: A profile cannot be used, or the store not be read.
         """
-        profiles = {section.name: self.profile(section.name) for section in config.monitors}
+        found = {section.name: self.past(section.name) for section in config.monitors}
         monitors = {
-            section.name: self.monitor(config, section, profiles[section.name])
+            section.name: self.monitor(config, section, found[section.name])
             for section in config.monitors
         }
         feeds = []
         for wanted in wanted_sources(config.monitors):
             listening = [monitors[section.name] for section in wanted.monitors]
-            known = [profiles[section.name] for section in wanted.monitors]
+            known = [found[section.name].profile for section in wanted.monitors]
             thread = self.capture(wanted, known, taken=())
+            self.watch(thread)
             feeds.append(Feed(thread, listening, thread.live, channels=wanted.channels))
         return feeds
 
-    def profile(self, name: str) -> Profile | None:
-        """What a monitor learned before.
+    def past(self, name: str) -> Past:
+        """What is on the disk of a monitor: the daemon may have been stopped during an alert.
 
         Raises:
-            EdgeAsdError: It is damaged, or of another bundle.
+            EdgeAsdError: Its profile is damaged or of another bundle, or the store is not readable.
         """
-        folder = self._common.state_dir
-        return (
-            load_profile(folder, name, self._networks.bundle) if has_profile(folder, name) else None
+        folder, bundle = self._common.state_dir, self._networks.bundle
+        event, notice = self._store.open_event(name), self._store.open_notice(name)
+        return Past(
+            load_profile(folder, name, bundle) if has_profile(folder, name) else None,
+            event.to_event() if event else None,
+            notice.to_notice() if notice else None,
         )
 
-    def monitor(self, config: Config, section: MonitorConfig, profile: Profile | None) -> Monitor:
-        """A monitor that goes on with the alert that was open when the daemon last stopped.
+    def monitor(self, config: Config, section: MonitorConfig, past: Past) -> Monitor:
+        """A monitor that goes on where it was.
 
         Raises:
-            StorageError: The store cannot be read.
+            ConfigError: Its rules do not fit the bundle.
         """
-        name = section.name
-        self._common.metrics.init_monitor(name, queue_capacity=WINDOWS_QUEUED)
-        event, notice = self._store.open_event(name), self._store.open_notice(name)
+        self._common.metrics.init_monitor(section.name, queue_capacity=WINDOWS_QUEUED)
         return Monitor(
             section,
             self._networks,
             self._common.state_dir,
             self._report,
-            profile=profile,
-            open_event=event.to_event() if event else None,
-            open_notice=notice.to_notice() if notice else None,
+            profile=past.profile,
+            open_event=past.event,
+            open_notice=past.notice,
             microphone=config.microphone,
             evidence=config.evidence,
         )
@@ -111,25 +172,25 @@ class Feeding:
     def capture(
         self, wanted: Wanted, profiles: Sequence[Profile | None], taken: Collection[str]
     ) -> CaptureThread:
-        """A thread, not yet started and watched from now on, that reads a source.
+        """A thread, not yet started, that reads a source.
 
         Args:
             wanted: The source.
             profiles: Of those who will listen: they know which microphone it must be.
             taken: Names of threads that there are.
         """
-        name = number = wanted.monitors[0].name
-        for count in range(2, len(taken) + 3):
-            if number not in taken:
-                break
-            number = f"{name}-{count}"
-        thread = capture(
-            number,
+        first = wanted.monitors[0].name
+        names = (first, *(f"{first}-{count}" for count in range(2, len(taken) + 2)))
+        name = next(name for name in names if name not in taken)
+        return capture(
+            name,
             wanted.source,
             once=self._common.once,
             channels=wanted.channels,
             clock=self._common.clock,
             expected_identity=next((p.microphone for p in profiles if p and p.microphone), ""),
         )
+
+    def watch(self, thread: CaptureThread) -> None:
+        """Notice if a thread stands still."""
         self._common.watch.watch(thread.name, lambda: thread.progress)
-        return thread

@@ -55,6 +55,12 @@ class HealthBoard:
         with self._lock:
             self._checks.pop(name, None)
 
+    def forget_monitor(self, monitor: str) -> None:
+        """Forget every check of a monitor that is gone."""
+        with self._lock:
+            for name in [name for name in self._checks if name.endswith(f"/{monitor}")]:
+                del self._checks[name]
+
     def snapshot(self) -> dict[str, Check]:
         """All checks, sorted by name."""
         with self._lock:
@@ -90,6 +96,12 @@ class ProgressWatch:
         with self._lock:
             self._counters[name] = counter
             self._seen[name] = (counter(), self._clock())
+
+    def forget(self, name: str) -> None:
+        """Watch a worker no more; an unknown name is fine."""
+        with self._lock:
+            self._counters.pop(name, None)
+            self._seen.pop(name, None)
 
     def stalled(self) -> tuple[str, ...]:
         """Names of the workers that made no progress for longer than the patience."""

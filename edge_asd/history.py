@@ -153,6 +153,10 @@ class History:
         if now_s >= self._write_at_s or flood:
             self._write(now_s)
 
+    def keep(self, keep_s: float) -> None:
+        """Forget scores at this age from now on."""
+        self._keep_s = keep_s
+
     def close(self) -> None:
         """Write all there is and close the file; a second call does nothing."""
         self._write(self._clock.now())

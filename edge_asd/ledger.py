@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TypeVar
@@ -62,6 +63,7 @@ class Ledger:
         now_s = clock.now()
         self._run = Run(whole(now_s), clock.offset_s)
         self._timelines: dict[str, Timeline] = {}
+        self._left: set[str] = set()
         self._earlier: dict[str, tuple[tuple[int, int], Sums]] = {}
         self._database: Database | None = None
         try:
@@ -93,12 +95,25 @@ class Ledger:
             settle_s: Time that must have been spent after a second until it is certain that no
                 window covers it: length of a window, and how late it may be scored.
         """
+        now_s = self._clock.now()
         if monitor in self._timelines:
             self._timelines[monitor].settle_s = settle_s
+            if monitor in self._left:
+                self._left.discard(monitor)
+                self._timelines[monitor].spend(now_s, Account.DOWN)
             return
-        now_s = self._clock.now()
         self._timelines[monitor] = Timeline(whole(now_s), settle_s)
         self._write_at_s = now_s
+
+    def leave(self, monitor: str) -> None:
+        """Nobody listens any more: what there is, is final; time until ``open`` is down time."""
+        self._left.add(monitor)
+        self._timelines[monitor].settle(everything=True)
+        self._write_at_s = self._clock.now()
+
+    def keep(self, keep_s: float) -> None:
+        """Forget seconds at this age from now on."""
+        self._limits = replace(self._limits, keep_s=keep_s)
 
     def spend(self, monitor: str, until_s: float, account: Account) -> None:
         """Give a monitor's time since the last call up to a moment to an account.

@@ -116,7 +116,9 @@ class Metrics:
         for reason in RESTART_REASONS:
             before = self._restarts_seen.get((monitor, reason), 0)
             count = int(getattr(status, reason))
-            self._capture_restarts.labels(monitor, reason).inc(count - before if count >= before else count)
+            self._capture_restarts.labels(monitor, reason).inc(
+                count - before if count >= before else count
+            )
             self._restarts_seen[monitor, reason] = count
 
     # Scoring

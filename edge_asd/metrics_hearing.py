@@ -147,7 +147,8 @@ class HearingMetrics:
 
     def _follow(self, counter: Counter, *key: str, count: int) -> None:
         """Bring a counter up to a count that others keep; theirs may begin again at zero."""
-        counter.inc(max(0, count - self._counts_seen.get(key, 0)))
+        before = self._counts_seen.get(key, 0)
+        counter.inc(count - before if count >= before else count)
         self._counts_seen[key] = count
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:

@@ -57,6 +57,14 @@ class Observer:
         self._status = ""
         self._fed_at = -float("inf")
 
+    def connect(self, mqtt: MqttSink | None) -> None:
+        """Show this connection from now on."""
+        self._mqtt, self._published = mqtt, []
+        if mqtt is None:
+            self._board.remove("mqtt")
+            self._board.remove("outbox")
+            self._metrics.set_mqtt_connected(False)
+
     def look(self) -> None:
         """Look at everything once."""
         step = self._clock.look()

@@ -39,10 +39,15 @@ class OutageNotices:
         new_id: Callable[[float], str],
         open_notice: MicrophoneNotice | None = None,
     ) -> None:
-        self._notify_after_s = notify_after_s
+        self.notify_after_s = notify_after_s
         self._new_id = new_id
         self._open = open_notice
         self._since_s: float | None = None if open_notice is None else open_notice.started_at
+
+    @property
+    def open(self) -> MicrophoneNotice | None:
+        """The notice that has not ended."""
+        return self._open
 
     def update(self, outage: Outage | None, now_s: float) -> MicrophoneNotice | None:
         """Take in how the microphone is; what has to be told now, if anything.
@@ -54,7 +59,7 @@ class OutageNotices:
             return self._end(now_s)
         if self._since_s is None:
             self._since_s = now_s if outage.since_s is None else outage.since_s
-        if self._open is not None or now_s - self._since_s < self._notify_after_s:
+        if self._open is not None or now_s - self._since_s < self.notify_after_s:
             return None
         self._open = MicrophoneNotice(
             id=self._new_id(self._since_s),

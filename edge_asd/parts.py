@@ -7,25 +7,30 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 from edge_asd.books import Books
 from edge_asd.bundle_store import choose_bundle
 from edge_asd.common import Common
 from edge_asd.config import Config, OutboxConfig
 from edge_asd.engine import open_networks
+from edge_asd.errors import ConfigError
 from edge_asd.evidence.desk import EvidenceDesk
 from edge_asd.feeding import Feeding
 from edge_asd.history import History
 from edge_asd.ledger import Ledger
-from edge_asd.publish.connect import open_mqtt
+from edge_asd.publish.connect import broker_settings, open_mqtt
 from edge_asd.publish.jsonl import JsonlSink
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.publish.payload import ModelRef
+from edge_asd.publish.presence import Presence
 from edge_asd.publish.store import EventStore
+from edge_asd.redelivery import replay_verb
 from edge_asd.report import Reporter
 from edge_asd.web.access import read_token
 from edge_asd.web.server import HttpServer
@@ -68,6 +73,8 @@ class Parts:
         common.metrics.set_model(self.model)
         self.store = self._open_store(config.outbox)
         closers.callback(self.store.close)
+        self.broker = broker_identity(config)
+        """How the broker was reached when it was last asked."""
         self.mqtt = self.make_mqtt(config)
         self.jsonl = self.make_jsonl(config)
         closers.callback(self._close_jsonl)
@@ -94,7 +101,11 @@ class Parts:
             spawn=spawn,
             drain_s=_DRAIN_S,
         )
-        self.start_mqtt()
+        replay = replay_verb(self.store, lambda: self.report.topics if self.mqtt else None)
+        self.worker.learn_verb("replay", replay)
+        self.presence: Presence | None = None
+        """What the broker keeps of this device."""
+        self.start_mqtt(config)
         closers.callback(self._close_mqtt)
         common.watch.watch("worker", lambda: self.worker.progress)
         runner = spawn("worker", self.worker.run)
@@ -138,13 +149,27 @@ class Parts:
             token=read_token(config.http.token_file, os.environ),
         )
 
-    def start_mqtt(self) -> None:
+    def start_mqtt(self, config: Config) -> None:
         """Connect to the broker, if there is one."""
-        mqtt = self.mqtt
+        mqtt, self.presence = self.mqtt, None
         if mqtt is None:
             return
+        folder, rng = self.common.state_dir, random.SystemRandom()
+        self.presence = Presence(mqtt, config, folder, rng=rng)
         mqtt.start()
         self.common.watch.watch("mqtt", lambda: mqtt.progress)
+
+    def exchange_jsonl(self, jsonl: JsonlSink | None) -> None:
+        """Close the present sink of lines; the reporter has the other one already."""
+        before, self.jsonl = self.jsonl, jsonl
+        if before is not None:
+            before.close()
+
+    def exchange_http(self, http: HttpServer) -> None:
+        """Answer at another address."""
+        before, self.http = self.http, http
+        http.start()
+        before.close()
 
     # Made once
 
@@ -206,6 +231,23 @@ class Parts:
         self.worker.stop_enrolments(max(0.1, until - time.monotonic()))
         if runner.is_alive():
             logger.warning("worker does not stop, left behind")
+
+
+def broker_identity(config: Config) -> object:
+    """What the connection rests on: equal if and only if the present one may go on.
+
+    Raises:
+        ConfigError: Its address, password or certificates cannot be used.
+    """
+    settings = broker_settings(config, os.environ)
+    if settings is None:
+        return None
+    files = (settings.ca_file, settings.cert_file, settings.key_file)
+    try:
+        contents = [Path(file).read_bytes() for file in files if file]
+    except OSError as error:
+        raise ConfigError(f"mqtt: {error.filename}: {error.strerror}") from error
+    return config.mqtt, settings, contents
 
 
 def spawn(name: str, body: Callable[[], None]) -> threading.Thread:

@@ -180,6 +180,11 @@ class Worker:
                 self._command(request, progress, result)
             except EdgeAsdError as error:
                 result.set_exception(error)
+            except Exception as error:
+                # Whatever somebody may ask for, the machines are listened to.
+                logger.exception("command failed event=unexpected_error")
+                text = f"unexpected {type(error).__name__}: {error}; see the log"
+                result.set_exception(EdgeAsdError(text))
 
         self._tasks.put(carry_out)
         return result

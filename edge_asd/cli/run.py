@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from edge_asd.cli.options import (
+    DEFAULT_CONFIG,
     config_option,
     read_config,
     set_up_logging,
     state_dir_option,
     state_dir_path,
 )
+from edge_asd.config import Config
 from edge_asd.daemon import Daemon, RunOptions
 from edge_asd.notify import Notifier
 
@@ -63,6 +65,12 @@ def command(
         changes["jsonl"] = {"path": jsonl}
     if bundle is not None:
         changes["bundle"] = bundle
-    config = read_config(config_file, monitor=monitor, source=source, changes=changes)
-    options = RunOptions(state_dir_path(state_dir), once=once)
+    # A file that is there now must be there when it is read again, or every monitor would be lost.
+    file = config_file or (str(DEFAULT_CONFIG) if DEFAULT_CONFIG.exists() else None)
+
+    def read() -> Config:
+        return read_config(file, monitor=monitor, source=source, changes=changes)
+
+    config = read()
+    options = RunOptions(state_dir_path(state_dir), once=once, reread=read)
     return Daemon(config, options, Notifier.from_environment(os.environ)).run()

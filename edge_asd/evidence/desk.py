@@ -81,6 +81,15 @@ class EvidenceDesk:
         self._keeper = Keeper(composer, self._store, self._done)
         self._settled: queue.SimpleQueue[Settled] = queue.SimpleQueue()
 
+    def retune(self, config: EvidenceConfig) -> None:
+        """Keep this from now on; called by any thread."""
+        self._config = config
+        self._store.limit(
+            quota_bytes=round(config.quota_mb * _MEGA),
+            free_floor_bytes=round(config.free_floor_mb * _MEGA),
+            keep_s=config.keep_days * _DAY_S,
+        )
+
     def start(self) -> None:
         """Begin to work; evidence of earlier runs is put in order first, as far as possible."""
         self._keeper.start()

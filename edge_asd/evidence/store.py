@@ -81,6 +81,19 @@ class EvidenceStore:
         self._usage = Usage(quota_bytes, free_floor_bytes=free_floor_bytes)
         self._pruned_at = self._measured_at = -PRUNE_EVERY_S
 
+    def limit(self, *, quota_bytes: int, free_floor_bytes: int, keep_s: float) -> None:
+        """Keep within other limits from now on."""
+        with self._lock:
+            self._limits = replace(
+                self._limits,
+                quota_bytes=quota_bytes,
+                free_floor_bytes=free_floor_bytes,
+                keep_s=keep_s,
+            )
+            if self._stock is not None:
+                self._stock.limits = self._limits
+            self._pruned_at = -PRUNE_EVERY_S
+
     def open(self) -> None:
         """Make the index agree with the folders, and clear away what a crash left.
 

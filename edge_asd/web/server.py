@@ -95,6 +95,10 @@ class HttpServer:
         self._thread.start()
         logger.info("http listening address=%s port=%d", self.address, self.port)
 
+    def ask_for(self, token: Token | None) -> None:
+        """Ask clients for another token from now on; None for none, only on loopback."""
+        self._server.token = token
+
     def close(self) -> None:
         """Stop answering and give the port back."""
         if self._thread.is_alive():

@@ -1,0 +1,128 @@
+"""The operator asks for the configuration to be read again: SIGHUP, or ``edge-asd reload``.
+
+All or nothing: a file that cannot be used is refused, and why is said where somebody will look.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from edge_asd.clock import rfc3339
+from edge_asd.config import Config
+from edge_asd.errors import BusyError, EdgeAsdError
+from edge_asd.health import Health
+from edge_asd.metrics_reload import ReloadMetrics
+from edge_asd.notify import Notifier
+from edge_asd.parts import Parts
+from edge_asd.publish.mqtt import MqttSink
+from edge_asd.reload import Changes, Reload
+
+logger = logging.getLogger(__name__)
+
+CHECK = "configuration"
+
+
+class Reloader:
+    """Reloads one at a time; safe to use from every thread.
+
+    Args:
+        parts: Of the daemon.
+        reread: The configuration as it is written now; raises an EdgeAsdError.
+        notifier: The service manager.
+        connected: Told of another connection to the broker.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        reread: Callable[[], Config],
+        *,
+        notifier: Notifier,
+        connected: Callable[[MqttSink | None], None],
+    ) -> None:
+        self.failure: EdgeAsdError | None = None
+        """What left the daemon between two configurations: it must be started again."""
+        self._parts, self._reread = parts, reread
+        self._notifier, self._connected = notifier, connected
+        self._lock = threading.Lock()
+        common = parts.common
+        self._metrics = ReloadMetrics(common.registry, common.started_at)
+        self._healthy(common.started_at)
+
+    def reload(self) -> dict[str, Any]:
+        """Read the configuration and go on with it.
+
+        Returns:
+            What is different now.
+
+        Raises:
+            BusyError: A reload is under way, or the daemon is ending.
+            EdgeAsdError: It is refused, and nothing has changed.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise BusyError("a reload is under way; wait for its end")
+        try:
+            self._notifier.reloading()
+            changes = self._reload()
+            return {"applied": changes.any, **asdict(changes)}
+        except EdgeAsdError as error:
+            self._refused(error)
+            raise
+        finally:
+            self._notifier.ready()
+            self._lock.release()
+
+    def close(self, timeout_s: float) -> None:
+        """Reload no more, and wait for a reload that is under way."""
+        self._lock.acquire(timeout=timeout_s)
+
+    def _reload(self) -> Changes:
+        exchange = Reload(self._parts, self._reread())
+        exchange.prepare()
+        before = self._parts.mqtt
+        try:
+            changes = exchange.carry_out()
+        except EdgeAsdError:
+            raise
+        except Exception as error:
+            logger.exception("reload stopped half way by an unexpected error")
+            text = f"reload stopped half way: unexpected {type(error).__name__}; see the log"
+            self.failure = EdgeAsdError(text)
+            raise self.failure from error
+        if self._parts.mqtt is not before:
+            self._connected(self._parts.mqtt)
+        self._took(changes)
+        return changes
+
+    def _took(self, changes: Changes) -> None:
+        clock = self._parts.common.clock
+        at = clock.wall(clock.now())
+        self._metrics.took(changed=changes.any, at=at)
+        self._healthy(at)
+        logger.info(
+            "reload result=%s added=%s removed=%s changed=%s kept=%s sections=%s",
+            "applied" if changes.any else "unchanged",
+            *(
+                ",".join(names) or "-"
+                for names in (
+                    changes.added,
+                    changes.removed,
+                    changes.changed,
+                    changes.kept,
+                    changes.sections,
+                )
+            ),
+        )
+
+    def _healthy(self, at: float) -> None:
+        self._parts.common.board.set(CHECK, Health.HEALTHY, f"in force since {rfc3339(at)}")
+
+    def _refused(self, error: EdgeAsdError) -> None:
+        self._metrics.refused()
+        logger.error("reload result=refused reason=%s", error)
+        text = f"reload refused, the daemon goes on with the configuration before: {error}"
+        self._parts.common.board.set(CHECK, Health.WARNING, text)
