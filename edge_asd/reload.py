@@ -21,6 +21,7 @@ from edge_asd.publish.connect import birth
 from edge_asd.publish.jsonl import STDOUT, JsonlSink
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.publish.topics import Topics
+from edge_asd.remote import settable
 from edge_asd.web.access import Token, listen_address, read_token
 from edge_asd.web.server import HttpServer
 from edge_asd.worker import Feed
@@ -156,8 +157,6 @@ class Reload:
             self._reconnect(before, mqtt)
         elif mqtt is not None:
             self._tell_who_is_there(mqtt)
-        elif parts.presence is not None:
-            parts.presence.update(self._new)
         if ready.jsonl is not parts.jsonl:
             parts.exchange_jsonl(ready.jsonl)
         if ready.http is None:
@@ -236,7 +235,7 @@ class Reload:
                 parts.report.forget(monitor.name)
         if mqtt is not parts.mqtt and mqtt is not None and parts.mqtt is not None:
             mqtt.adopt_states(parts.mqtt)
-        parts.report.connect(mqtt, ready.jsonl)
+        parts.report.connect(mqtt, ready.jsonl, settable(self._new))
         before, worker.feeds = worker.feeds, list(self._feeds(ready, seated | made))
         self._retune(seated)
         return [feed for feed in before if feed not in worker.feeds]
@@ -292,3 +291,10 @@ class Reload:
             parts.common.watch.forget("mqtt")
             before.close(MQTT_S)
         parts.start_mqtt(self._new)
+
+    def _tell_who_is_there(self, mqtt: MqttSink) -> None:
+        parts = self._parts
+        message = birth(self._new, parts.model, parts.common.started_at)
+        mqtt.set_retained(Topics(self._new.device).info, message.to_json())
+        if parts.presence is not None:
+            parts.presence.update(self._new)
