@@ -11,12 +11,13 @@ import logging
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
-from edge_asd.database import Database, restamp
-from edge_asd.errors import ConfigError
+from edge_asd.database import Database, has_table, restamp
+from edge_asd.errors import ConfigError, DataError
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,20 @@ class Row:
     message: Message
     created_at: float
     """Wall time, seconds since 1970 UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a list shows of a row."""
+
+    id: int
+    row_class: RowClass
+    monitor: str
+    seq: int
+    topic: str
+    created_at: float
+    """Wall time, seconds since 1970 UTC."""
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,20 +163,7 @@ class Outbox:
     def insert(self, connection: sqlite3.Connection, message: Message) -> tuple[Dropped, ...]:
         """Store a message within the caller's transaction; ``announce`` must follow its commit."""
         now_s = self._clock()
-        connection.execute(
-            "INSERT INTO outbox (topic, payload, retain, class, monitor, seq, created_at,"
-            " bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                message.topic,
-                message.payload,
-                int(message.retain),
-                message.row_class.value,
-                message.monitor,
-                message.seq,
-                now_s,
-                len(message.topic.encode()) + len(message.payload),
-            ),
-        )
+        _insert(connection, message, now_s)
         restamp(connection, "outbox", "created_at", now_s)
         losses: Counter[tuple[RowClass, DropReason]] = Counter()
         too_old = connection.execute(
@@ -170,6 +172,23 @@ class Outbox:
         _drop(connection, too_old, DropReason.AGE, losses)
         _drop(connection, list(self._over_size(connection)), DropReason.SIZE, losses)
         return tuple(Dropped(c, reason, count) for (c, reason), count in losses.items())
+
+    def insert_again(self, connection: sqlite3.Connection, messages: Sequence[Message]) -> None:
+        """Store messages that were delivered before, within the caller's transaction.
+
+        Raises:
+            DataError: Others that never were delivered would have to go for them.
+        """
+        (present,) = connection.execute("SELECT COALESCE(SUM(bytes), 0) FROM outbox").fetchone()
+        size, room = sum(map(_size, messages)), self.max_bytes - present
+        if size > room:
+            raise DataError(
+                f"{len(messages)} messages take {size / 2**20:.1f} MB, the outbox has room for "
+                f"{room / 2**20:.1f}: choose a shorter span, or raise outbox.max_mb"
+            )
+        now_s = self._clock()
+        for message in messages:
+            _insert(connection, message, now_s)
 
     def announce(self, dropped: Iterable[Dropped]) -> None:
         """Log losses and wake whoever empties the outbox."""
@@ -217,6 +236,21 @@ class Outbox:
             for number, topic, payload, retain, row_class, monitor, seq, created_at in rows
         ]
 
+    def waiting(self) -> Iterator[Waiting]:
+        """Everything that waits, oldest first, without its payload.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        query = "SELECT id, class, monitor, seq, topic, created_at, bytes FROM outbox ORDER BY id"
+
+        def select(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+            exists = has_table(connection, "outbox")
+            return connection.execute(query).fetchall() if exists else []
+
+        for number, row_class, monitor, seq, topic, created_at, size in self._database.read(select):
+            yield Waiting(number, RowClass(row_class), monitor, seq, topic, created_at, size)
+
     def ack(self, *ids: int) -> None:
         """Delete rows that the broker has; an unknown id is fine.
 
@@ -250,6 +284,27 @@ class Outbox:
                     return
                 excess -= size
                 yield number, row_class
+
+
+def _insert(connection: sqlite3.Connection, message: Message, now_s: float) -> None:
+    connection.execute(
+        "INSERT INTO outbox (topic, payload, retain, class, monitor, seq, created_at, bytes)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            message.topic,
+            message.payload,
+            int(message.retain),
+            message.row_class.value,
+            message.monitor,
+            message.seq,
+            now_s,
+            _size(message),
+        ),
+    )
+
+
+def _size(message: Message) -> int:
+    return len(message.topic.encode()) + len(message.payload)
 
 
 def _drop(

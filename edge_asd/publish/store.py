@@ -12,16 +12,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
-
-from pydantic import Discriminator, Tag, TypeAdapter
+from typing import Generic, TypeVar
 
 from edge_asd.clock import rfc3339
 from edge_asd.database import Database, has_table, restamp
 from edge_asd.errors import StorageError
 from edge_asd.publish.messages import EventMessage, MicrophoneMessage
 from edge_asd.publish.outbox import Dropped, Message, Outbox, RowClass
+from edge_asd.publish.replay import Replayed, Span, replay
+from edge_asd.publish.stored import StoredMessage, parse_stored
 from edge_asd.publish.tables import SCHEMA
+from edge_asd.publish.topics import Topics
 from edge_asd.records import EventType
 from edge_asd.switches import SwitchTable
 
@@ -30,21 +31,7 @@ _PRUNE_EVERY_S = 3600.0
 
 logger = logging.getLogger(__name__)
 
-StoredMessage = EventMessage | MicrophoneMessage
 M = TypeVar("M", EventMessage, MicrophoneMessage)
-
-
-def _kind(value: Any) -> str:
-    """Which of the two was stored."""
-    return "microphone" if "fault" in value else "event"
-
-
-_STORED: TypeAdapter[StoredMessage] = TypeAdapter(
-    Annotated[
-        Annotated[EventMessage, Tag("event")] | Annotated[MicrophoneMessage, Tag("microphone")],
-        Discriminator(_kind),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +164,19 @@ class EventStore:
 
         return [self._parsed(payload) for (payload,) in self._database.read(select)]
 
+    def replay(self, span: Span, topics: Topics, *, dry_run: bool) -> Replayed:
+        """Have stored steps delivered once more, with the id and number that they had.
+
+        Raises:
+            DataError: They are too many, too large or cannot be read; then none is.
+            StorageError: The file cannot be used.
+        """
+        again = self._database.write(
+            lambda c: replay(c, span, topics, self.outbox, dry_run=dry_run)
+        )
+        self.outbox.announce(())
+        return again
+
     def prune(self) -> int:
         """Forget what is older or more than is kept; ``record`` calls it now and then.
 
@@ -258,7 +258,7 @@ class EventStore:
 
     def _parsed(self, payload: str) -> StoredMessage:
         try:
-            return _STORED.validate_json(payload)
+            return parse_stored(payload)
         except ValueError as error:
             raise StorageError(
                 f"{self._database.path}: an event in it cannot be read: upgrade edge-asd, or move "
