@@ -31,7 +31,6 @@ from edge_asd.publish.payload import ModelRef
 from edge_asd.publish.presence import Presence
 from edge_asd.publish.store import EventStore
 from edge_asd.redelivery import replay_verb
-from edge_asd.redelivery import replay_verb
 from edge_asd.report import Reporter
 from edge_asd.web.access import read_token
 from edge_asd.web.server import HttpServer
@@ -102,8 +101,6 @@ class Parts:
             spawn=spawn,
             drain_s=_DRAIN_S,
         )
-        replay = replay_verb(self.store, lambda: self.report.topics if self.mqtt else None)
-        self.worker.learn_verb("replay", replay)
         replay = replay_verb(self.store, lambda: self.report.topics if self.mqtt else None)
         self.worker.learn_verb("replay", replay)
         self.presence: Presence | None = None
