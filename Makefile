@@ -13,7 +13,7 @@ TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
 # What needs torch stays in these folders.
 TRAIN_TESTS := $(wildcard tests/train tests/parity)
 # onnx is what the tests build their tiny bundle with; the device itself does without.
-TEST_TOOLS := pytest pytest-timeout pytest-xdist hypothesis onnx jsonschema
+TEST_TOOLS := pytest pytest-timeout pytest-xdist hypothesis onnx jsonschema jinja2
 # Many tests wait for brokers, children and clocks: two at a time halve the time on two cores.
 PYTEST := -m pytest --numprocesses 2 --dist worksteal
 
