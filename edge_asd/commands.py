@@ -86,13 +86,13 @@ def checked_minutes(verb: str, minutes: object) -> float:
     Raises:
         UsageError: No number, or out of bounds.
     """
-    number = float(minutes) if isinstance(minutes, int | float) else math.nan
+    number = minutes if isinstance(minutes, int | float) else math.nan
     if isinstance(minutes, bool) or not 0 < number <= MAX_S / _MINUTE_S:
         raise UsageError(
             f"{verb}: 'minutes' must be above 0 and at most {MAX_S / _MINUTE_S:.0f} (a week), "
             f"got {minutes!r:.40}"
         )
-    return number
+    return float(number)
 
 
 Change = Callable[[Switches, Order, "Span | None"], Switches]

@@ -16,6 +16,7 @@ from edge_asd.profile import Profile, has_profile, load_profile
 from edge_asd.publish.store import EventStore
 from edge_asd.records import Event, MicrophoneNotice
 from edge_asd.report import Reporter
+from edge_asd.switches import Switchboard
 from edge_asd.worker import Feed
 
 
@@ -108,13 +109,19 @@ class Feeding:
         networks: Of the bundle.
         store: Knows the alerts that were open when the daemon last stopped.
         report: The sinks.
+        switchboard: Knows what operators have switched.
     """
 
     def __init__(
-        self, common: Common, networks: NetworkSet, store: EventStore, report: Reporter
+        self,
+        common: Common,
+        networks: NetworkSet,
+        store: EventStore,
+        report: Reporter,
+        switchboard: Switchboard,
     ) -> None:
         self._common, self._networks = common, networks
-        self._store, self._report = store, report
+        self._store, self._report, self._switchboard = store, report, switchboard
 
     def open(self, config: Config) -> list[Feed]:
         """All monitors with their sources, which are not yet started.
@@ -167,6 +174,7 @@ class Feeding:
             open_notice=past.notice,
             microphone=config.microphone,
             evidence=config.evidence,
+            switches=self._switchboard.of(section.name),
         )
 
     def capture(

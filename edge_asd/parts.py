@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edge_asd.books import Books
 from edge_asd.bundle_store import choose_bundle
+from edge_asd.commands import Commands
 from edge_asd.common import Common
 from edge_asd.config import Config, OutboxConfig
 from edge_asd.engine import open_networks
@@ -31,7 +32,9 @@ from edge_asd.publish.payload import ModelRef
 from edge_asd.publish.presence import Presence
 from edge_asd.publish.store import EventStore
 from edge_asd.redelivery import replay_verb
+from edge_asd.remote import RemoteCommands, settable
 from edge_asd.report import Reporter
+from edge_asd.switches import Switchboard
 from edge_asd.web.access import read_token
 from edge_asd.web.server import HttpServer
 from edge_asd.worker import Worker
@@ -88,11 +91,13 @@ class Parts:
             health=common.board,
             model=self.model,
             clock=common.clock,
+            things=settable(config),
         )
         self.http = self.make_http(config)
         closers.callback(self._close_http)
         self.http.start()
-        self.feeding = Feeding(common, self.networks, self.store, self.report)
+        switchboard = Switchboard(self.store.switches, common.clock)
+        self.feeding = Feeding(common, self.networks, self.store, self.report, switchboard)
         self.worker = Worker(
             self.feeding.open(config),
             self.bundle,
@@ -101,6 +106,7 @@ class Parts:
             spawn=spawn,
             drain_s=_DRAIN_S,
         )
+        Commands(self.worker, switchboard, self.report)
         replay = replay_verb(self.store, lambda: self.report.topics if self.mqtt else None)
         self.worker.learn_verb("replay", replay)
         self.presence: Presence | None = None
@@ -156,6 +162,7 @@ class Parts:
             return
         folder, rng = self.common.state_dir, random.SystemRandom()
         self.presence = Presence(mqtt, config, folder, rng=rng)
+        RemoteCommands(config.device, mqtt, self.worker.submit, self.worker.audit).listen(config)
         mqtt.start()
         self.common.watch.watch("mqtt", lambda: mqtt.progress)
 
