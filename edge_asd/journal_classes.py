@@ -22,7 +22,7 @@ class MessageClass:
     message_id: str
     """128 bit, hexadecimal."""
     logger: str
-    """Below ``edge_asd``."""
+    """A module or a package below ``edge_asd``."""
     template: str
     """How the template of the line begins."""
     meaning: str
@@ -38,7 +38,7 @@ class MessageClass:
     def fits(self, record: logging.LogRecord, values: Mapping[str, str]) -> bool:
         """Whether a line is of this kind."""
         return (
-            record.name == f"edge_asd.{self.logger}"
+            f"{record.name}.".startswith(f"edge_asd.{self.logger}.")
             and str(record.msg).startswith(self.template)
             and self.least <= record.levelno <= self.most
             and (self.where is None or values.get(self.where[0]) == self.where[1])
@@ -62,6 +62,21 @@ CLASSES = (
         "daemon",
         "signal=%s stopping",
         "The daemon was told to stop; what is decided is on the disk.",
+    ),
+    MessageClass(
+        "reloaded",
+        "c327a18f5a7e4871b0aaf96c4906855d",
+        "reloading",
+        "reload result=%s",
+        "The configuration was read again and is in force.",
+    ),
+    MessageClass(
+        "reload-refused",
+        "2c0768f2dfb74bc5bf37ee40bf90e349",
+        "reloading",
+        "reload result=refused",
+        "The configuration was read again and cannot be used: the one before stays in force."
+        " @EDGE_ASD_REASON@",
     ),
     MessageClass(
         "alert-new",
@@ -122,7 +137,7 @@ CLASSES = (
     MessageClass(
         "source",
         "a7a63887df2b44b1890656be680a9153",
-        "capture.statelog",
+        "capture",
         "source=%s",
         "A source of sound came or went.",
         each=False,
@@ -130,7 +145,7 @@ CLASSES = (
     MessageClass(
         "broker-lost",
         "e1bbd50b99a24d8092eee5a22b59a9e0",
-        "publish.mqtt",
+        "publish",
         "mqtt %s",
         "The broker cannot be used. Events wait in the outbox.",
         least=logging.WARNING,
@@ -139,16 +154,23 @@ CLASSES = (
     MessageClass(
         "broker-connected",
         "6c2a82e06c454a3ea54ed4815a32759a",
-        "publish.mqtt",
+        "publish",
         "mqtt %s",
         "The broker takes messages.",
         most=logging.INFO,
         each=False,
     ),
     MessageClass(
+        "duplicate-device",
+        "016920a5084d4607a46c4e47a717f528",
+        "publish",
+        "mqtt another daemon uses this name",
+        "Another daemon publishes under this device's name: give one of them another `device`.",
+    ),
+    MessageClass(
         "outbox-drop",
         "bcb0d665a59941d7bf2bfcb5a5d8ec48",
-        "publish.outbox",
+        "publish",
         "outbox overflow",
         "The outbox was full and gave messages up. Bring the broker back, or give it more room with"
         " `outbox.max_mb`.",
@@ -170,7 +192,7 @@ CLASSES = (
     MessageClass(
         "evidence-lost",
         "dea4b1ae60ac46b093c05d38723e4bf7",
-        "evidence.keeper",
+        "evidence",
         "monitor=%s event=%s no evidence",
         "An alert of @EDGE_ASD_MONITOR@ has no recording.",
     ),

@@ -110,13 +110,9 @@ class Container:
         for path in reversed(self._mounted):
             subprocess.run(["umount", "--lazy", path], check=False)
         self._mounted.clear()
-        for folder in (*CGROUPS.glob("payload"), *CGROUPS.glob("*/payload")):
-            for path in sorted(folder.glob("**/"), reverse=True):
-                with suppress(OSError):
-                    path.rmdir()
-        for folder in (*CGROUPS.glob("supervisor"), *CGROUPS.glob("*/supervisor")):
-            with suppress(OSError):
-                folder.rmdir()
+        deadline = time.monotonic() + 10.0  # the last processes may still be on their way out
+        while time.monotonic() < deadline and [g for g in left_behind() if _remove_group(g)]:
+            time.sleep(0.05)
 
     def _mount(self):
         # In memory: an overlay cannot lie on another one, which is what / may be.
@@ -138,6 +134,7 @@ class Container:
         if str(base) != "/usr":
             self.bind(base, "/opt/python")
             interpreter = Path("/opt/python") / interpreter.relative_to(base.resolve())
+            self._install_library()
         packages = f"{HOME}/lib/{_SERIES}/site-packages"
         self.write(f"{HOME}/pyvenv.cfg", f"home = {interpreter.parent}\n")
         self.path(PYTHON).parent.mkdir(parents=True)
@@ -146,14 +143,39 @@ class Container:
         # read.
         self.bind(sysconfig.get_paths()["purelib"], "/opt/packages")
         self.write(f"{packages}/packages.pth", "/opt/packages\n")
-        shutil.copytree(
-            Path(edge_asd.__file__).parent,
-            self.path(f"{packages}/edge_asd"),
-            ignore=shutil.ignore_patterns("__pycache__"),
-        )
+        # With what was compiled already: the service may not write it.
+        shutil.copytree(Path(edge_asd.__file__).parent, self.path(f"{packages}/edge_asd"))
         script = f"#!{PYTHON}\nfrom edge_asd.__main__ import main\n\nmain()\n"
         self.write(f"{HOME}/bin/edge-asd", script, 0o755)
+
+    def _install_library(self):
+        """Python's own library, for an interpreter that is no longer beside it."""
+        name = sysconfig.get_config_var("INSTSONAME")
+        library = Path(sysconfig.get_config_var("LIBDIR")) / name
+        if not library.exists():  # it is part of the interpreter
+            return
+        for other in self.path("/usr/lib").glob(f"*/{name}*"):
+            other.unlink()
+        shutil.copy(library, self.path(f"/usr/local/lib/{name}"))
+        self._run("ldconfig", "-r", self.root)
 
     @staticmethod
     def _run(*command):
         subprocess.run([*map(str, command)], check=True, capture_output=True)
+
+
+def left_behind():
+    """Control groups that nspawn makes with --keep-unit."""
+    return [
+        g
+        for name in ("payload", "supervisor")
+        for g in (*CGROUPS.glob(name), *CGROUPS.glob(f"*/{name}"))
+    ]
+
+
+def _remove_group(group):
+    """Remove a group with all that are in it; whether it is still there."""
+    for path in sorted(group.glob("**"), reverse=True):
+        with suppress(OSError):
+            path.rmdir()
+    return group.exists()
