@@ -239,6 +239,8 @@ class MqttSink:
     def _open(self) -> tuple[Link, Opened]:
         link, opened = self._dialer.dial(self._wake_read, self._go_on)
         self._condition.opened(link.protocol, opened)
+        if not self.connected:
+            self._twins.broker_was_away()
         self._metrics.set_mqtt_connected(self.connected)
         return link, opened
 

@@ -63,6 +63,10 @@ class Twins:
         self._found = (other, self._clock())
         self._metrics.mqtt_duplicate_client()
 
+    def broker_was_away(self) -> None:
+        """It could not be reached: what it keeps now may come from its files."""
+        self._suspicions = 0
+
     @property
     def text(self) -> str:
         """What an operator should do about it; empty while there is no other."""
@@ -79,7 +83,7 @@ class Twins:
         """Whether what the broker had kept tells of another, and not of our own past.
 
         Before we spoke, it is what our last run left. Afterwards it might be what a broker found in
-        its files after a crash, once.
+        its files after a crash, but not twice without having been away.
         """
         if self._own is None or not self._said():
             return False

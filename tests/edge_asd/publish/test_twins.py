@@ -80,6 +80,15 @@ def test_an_older_one_may_come_from_a_broker_s_backup_but_not_twice():
     assert bench.found == 1
 
 
+def test_a_broker_that_crashes_again_and_again_is_no_other_daemon():
+    bench = Bench()
+    bench.said = True
+    for _ in range(5):
+        bench.twins.broker_was_away()
+        bench.hear(EARLIER, retain=True)
+    assert bench.found == 0
+
+
 def test_it_is_over_ten_minutes_after_the_last_sign():
     bench = Bench()
     bench.hear(LATER, retain=False)
