@@ -153,7 +153,10 @@ def play(work: Path, seconds: float, pictures: Path) -> None:
             http = f"127.0.0.1:{ports[device]}"
             start(edge_asd("run", "--config", config, "--http", http, "--state-dir", work / device))
         for at, away in ((BROKER_AWAY_S[0], True), (BROKER_AWAY_S[1], False), (seconds, None)):
-            time.sleep(max(0.0, began + min(at, seconds) - time.time()))
+            while time.time() < began + min(at, seconds):
+                time.sleep(0.5)
+                if any(daemon.poll() is not None for daemon in daemons):
+                    raise SystemExit(f"a daemon has ended; see {work}/log")
             if away:
                 running.terminate()
             elif away is False:
