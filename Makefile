@@ -7,7 +7,8 @@
 # Debian's names; after `=` what each is wanted for (tools/system-packages.sh).
 TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
     libportaudio2=libportaudio.so.2 prometheus=promtool faketime=faketime \
-    pulseaudio=pulseaudio pulseaudio-utils=pactl libasound2-plugins python3-venv adduser
+    pulseaudio=pulseaudio pulseaudio-utils=pactl libasound2-plugins \
+    systemd-container=systemd-nspawn python3-venv adduser
 
 # The device's tests run where torch is not installed, so that the device cannot come to need it.
 # What needs torch stays in these folders.
@@ -60,7 +61,7 @@ lint: setup ## Check style, types, the import rule, scripts and the systemd unit
 	.venv/bin/ruff format --check $(PYTHON_PATHS)
 	.venv/bin/ruff check --select TID251 --ignore-noqa edge_asd # no torch on the device, no exceptions
 	.venv/bin/mypy --strict
-	tools/check-unit.sh systemd/*.service
+	tools/check-unit.sh systemd/edge-asd.service systemd/optional/*.conf
 	@if command -v shellcheck >/dev/null; then shellcheck tools/*.sh .ci/run deploy/deb/p[or]*; \
 	    else echo 'shellcheck is not installed: scripts not checked'; fi
 
