@@ -6,31 +6,10 @@ from typing import Any
 
 from edge_asd.clock import rfc3339
 from edge_asd.monitor import Monitor
+from edge_asd.orders import switches_answer
 from edge_asd.profile import Profile
 from edge_asd.records import Event
 from edge_asd.steady import SteadyClock
-from edge_asd.switches import Span, Switches
-
-
-def switches_answer(switches: Switches, clock: SteadyClock) -> dict[str, Any]:
-    """What an operator has switched, in wall time."""
-
-    def ends(span: Span | None) -> str | None:
-        until_s = None if span is None else span.until_s
-        return None if until_s is None else rfc3339(clock.wall(until_s))
-
-    def who(span: Span | None) -> str | None:
-        return None if span is None else span.by
-
-    return {
-        "enabled": switches.enabled,
-        "disabled_by": who(switches.off),
-        "inhibited": switches.inhibited,
-        "inhibited_until": ends(switches.inhibition),
-        "inhibited_by": who(switches.inhibition),
-        "snoozed_until": ends(switches.snooze),
-        "snoozed_by": who(switches.snooze),
-    }
 
 
 def alert_answer(monitor: str, event: Event, clock: SteadyClock) -> dict[str, Any]:

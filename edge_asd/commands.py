@@ -18,85 +18,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from typing import Any
 
-from edge_asd.answers import alert_answer, switches_answer
+from edge_asd.answers import alert_answer
 from edge_asd.audit import name_of
 from edge_asd.control import Reply
 from edge_asd.errors import UsageError
 from edge_asd.monitor import Monitor
+from edge_asd.orders import CHANGES, Change, Order, Request, switches_answer
 from edge_asd.report import Reporter
-from edge_asd.switches import MAX_S, Span, Switchboard, Switches
+from edge_asd.switches import Switchboard
 from edge_asd.worker import Worker
 
-_MINUTE_S = 60.0
-
-Request = Mapping[str, Any]
 Result = Future[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A switch to be set: for a time, until further notice, or back."""
-
-    monitor: str
-    by: str
-    on: bool
-    minutes: float | None = None
-    """None until further notice."""
-
-    @classmethod
-    def parse(cls, verb: str, request: Request) -> Order:
-        """Check what was asked for.
-
-        Raises:
-            UsageError: A value is missing, of the wrong kind, or out of bounds.
-        """
-        monitor, on, minutes = request.get("monitor"), request.get("on"), request.get("minutes")
-        if not isinstance(monitor, str):
-            raise UsageError(f"{verb}: 'monitor' must be the name of a monitor")
-        if on is not None and not isinstance(on, bool):
-            raise UsageError(f"{verb}: 'on' must be true or false, got {on!r:.40}")
-        if minutes is not None and on is not None:
-            raise UsageError(f"{verb}: give either 'minutes' or 'on'")
-        by = name_of(request.get("by"))
-        if minutes is None:
-            if on is None:
-                raise UsageError(f"{verb}: 'minutes' or 'on' is missing")
-            return cls(monitor, by, on)
-        return cls(monitor, by, on=True, minutes=checked_minutes(verb, minutes))
-
-    def span(self, now_s: float) -> Span | None:
-        """What was asked for, from now on."""
-        if not self.on:
-            return None
-        if self.minutes is None:
-            return Span(self.by)
-        asked_s = self.minutes * _MINUTE_S
-        return Span(self.by, now_s + asked_s, asked_s)
-
-
-def checked_minutes(verb: str, minutes: object) -> float:
-    """Minutes of a maintenance or a snooze.
-
-    Raises:
-        UsageError: No number, or out of bounds.
-    """
-    number = minutes if isinstance(minutes, int | float) else math.nan
-    if isinstance(minutes, bool) or not 0 < number <= MAX_S / _MINUTE_S:
-        raise UsageError(
-            f"{verb}: 'minutes' must be above 0 and at most {MAX_S / _MINUTE_S:.0f} (a week), "
-            f"got {minutes!r:.40}"
-        )
-    return float(number)
-
-
-Change = Callable[[Switches, Order, "Span | None"], Switches]
-"""What an order, and the time that it is for, make of the switches."""
 
 
 class Commands:
@@ -110,9 +45,8 @@ class Commands:
 
     def __init__(self, worker: Worker, switchboard: Switchboard, report: Reporter) -> None:
         self._worker, self._switchboard, self._report = worker, switchboard, report
-        self._learn("enabled", _enabled)
-        self._learn("inhibit", _inhibit)
-        self._learn("snooze", _snooze)
+        for verb, change in CHANGES.items():
+            self._learn(verb, change)
         worker.learn_verb("ack", self._ack)
         worker.each_round.append(self.look)
 
@@ -176,22 +110,6 @@ class Commands:
             names = ", ".join(monitor.name for monitor in alerting)
             raise UsageError(f"more than one alert is open; name one of: {names}")
         return alerting[0]
-
-
-def _enabled(switches: Switches, order: Order, _span: Span | None) -> Switches:
-    if order.minutes is not None:
-        raise UsageError("enabled: knows no minutes; use inhibit, which ends by itself")
-    return replace(switches, off=None if order.on else Span(order.by))
-
-
-def _inhibit(switches: Switches, _order: Order, span: Span | None) -> Switches:
-    return replace(switches, inhibition=span)
-
-
-def _snooze(switches: Switches, order: Order, span: Span | None) -> Switches:
-    if order.on and order.minutes is None:
-        raise UsageError("snooze: needs 'minutes': a silence without end would be forgotten")
-    return replace(switches, snooze=span)
 
 
 def _fits(full: str, given: str) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import click
 
 from edge_asd.cli.options import json_option, state_dir_option, state_dir_path
+from edge_asd.cli.switching import switches_text
 from edge_asd.control import ask_daemon
 from edge_asd.errors import BusyError
 from edge_asd.state_dir import socket_path
@@ -34,7 +36,17 @@ def command(*, state_dir: str | None, as_json: bool) -> None:
     for monitor in answer["monitors"]:
         score = "-" if monitor["score"] is None else f"{monitor['score']:.2f}"
         threshold = "-" if monitor["threshold"] is None else f"{monitor['threshold']:.2f}"
+        told = [text for text in (_event_text(monitor), switches_text(monitor)) if text]
+        if monitor["state"] != "inhibited":
+            told.insert(0, monitor["reason"])
         click.echo(
             f"{monitor['monitor']:20} {monitor['state']:10} score {score:>7} of {threshold:>6}  "
-            f"{monitor['reason']}"
+            f"{'; '.join(text for text in told if text)}".rstrip()
         )
+
+
+def _event_text(monitor: dict[str, Any]) -> str:
+    if monitor["event_id"] is None:
+        return ""
+    noted = f", noted by {monitor['acked_by']}" if monitor["acked_by"] else ""
+    return f"alert {monitor['event_id']}{noted}"
