@@ -149,9 +149,11 @@ def play(work: Path, seconds: float, pictures: Path) -> None:
         running = start(mosquitto)
         began = time.time()
         (work / "began").write_text(str(began))
+        daemons = []
         for device, config in configs.items():
             http = f"127.0.0.1:{ports[device]}"
-            start(edge_asd("run", "--config", config, "--http", http, "--state-dir", work / device))
+            command = edge_asd("run", "--config", config, "--http", http)
+            daemons.append(start([*command, "--state-dir", str(work / device)]))
         for at, away in ((BROKER_AWAY_S[0], True), (BROKER_AWAY_S[1], False), (seconds, None)):
             while time.time() < began + min(at, seconds):
                 time.sleep(0.5)
