@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from edge_asd.publish.messages import EventMessage, MicrophoneMessage
 from edge_asd.publish.payload import Payload
 from edge_asd.publish.replies import ReplyMessage
+from edge_asd.publish.requests import REQUESTS
 from edge_asd.publish.standing import (
     HealthMessage,
     InfoMessage,
@@ -74,7 +75,14 @@ class Channel:
 def channels() -> tuple[Channel, ...]:
     """Every topic that the device publishes or hears."""
     topics = Topics(_DEVICE)
-    return (*_of_device(topics), *_of_monitor(topics), *_of_switches(topics), _reply(topics))
+    return (
+        *_of_device(topics),
+        *_of_monitor(topics),
+        *_of_switches(topics),
+        *_sets(topics),
+        *_commands(topics),
+        _reply(topics),
+    )
 
 
 def _address(topic: str) -> str:
@@ -180,6 +188,47 @@ def _of_switches(topics: Topics) -> tuple[Channel, ...]:
             retain=True,
         )
         for thing in THINGS
+    )
+
+
+def _sets(topics: Topics) -> tuple[Channel, ...]:
+    """Where an operator sets it; words in any case."""
+    minutes = r"[0-9]+(\.[0-9]+)?"
+    heard: dict[str, tuple[str, Words | Text]] = {
+        "enabled": ("Switch the monitor on or off, over restarts.", Words(("ON", "OFF"))),
+        "inhibit": (
+            "Maintenance until `OFF`, or for so many minutes.",
+            Text(rf"^(ON|OFF|{minutes})$"),
+        ),
+        "snooze": ("Raise no alert for so many minutes; `0` ends it.", Text(rf"^(OFF|{minutes})$")),
+        "ack": ("Take note of the open alert: `ON`, or who does.", Text(r"^(?!(OFF|0)$)[^{]*$")),
+    }
+    return tuple(
+        Channel(
+            f"{thing}-set",
+            _address(topics.thing_set(_MONITOR, thing)),
+            f"{heard[thing][0]} Only if `mqtt.commands` allows it; never retained. A JSON object "
+            f"as for cmd/{thing} is understood, too.",
+            heard[thing][1],
+            received=True,
+        )
+        for thing in THINGS
+    )
+
+
+def _commands(topics: Topics) -> tuple[Channel, ...]:
+    return tuple(
+        Channel(
+            f"cmd-{verb}",
+            _address(topics.command(verb)),
+            f"{request.__doc__} Only if `mqtt.commands` allows it; never retained. The answer goes "
+            "to the response topic with the correlation data (MQTT 5), or to cmd/"
+            f"{verb}/reply.",
+            request,
+            received=True,
+            reply="reply",
+        )
+        for verb, request in REQUESTS.items()
     )
 
 

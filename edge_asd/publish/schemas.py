@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import yaml
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
 from edge_asd.publish.contract import Channel, Picture, Text, Words, channels
 from edge_asd.publish.payload import SCHEMA
@@ -42,7 +42,7 @@ def json_schema(channel: Channel) -> dict[str, Any]:
     payload = channel.payload
     if isinstance(payload, (Words, Text, Picture)):
         return head | {"description": channel.summary} | _plain(payload)
-    schema = payload.model_json_schema(mode="serialization", schema_generator=_Untitled)
+    schema = payload.model_json_schema(mode=_mode(channel), schema_generator=_Untitled)
     definitions = schema.pop("$defs", {})
     for definition in (schema, *definitions.values()):
         _complete(definition)
@@ -62,7 +62,9 @@ def asyncapi() -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "channels": {channel.name: _channel(channel) for channel in listed},
-        "operations": {f"send-{channel.name}": _operation(channel) for channel in listed},
+        "operations": {
+            f"{_action(channel)}-{channel.name}": _operation(channel) for channel in listed
+        },
         "components": {
             "messages": {channel.name: _message(channel) for channel in listed},
             "schemas": _definitions(listed),
@@ -82,13 +84,25 @@ def _channel(channel: Channel) -> dict[str, Any]:
 
 def _operation(channel: Channel) -> dict[str, Any]:
     reference = f"#/channels/{channel.name}"
-    return {
-        "action": "send",
+    operation: dict[str, Any] = {
+        "action": _action(channel),
         "channel": {"$ref": reference},
         "summary": channel.summary,
         "messages": [{"$ref": f"{reference}/messages/{channel.name}"}],
         "bindings": {"mqtt": {"qos": channel.qos, "retain": channel.retain}},
     }
+    if channel.reply:
+        operation["reply"] = {"channel": {"$ref": f"#/channels/{channel.reply}"}}
+    return operation
+
+
+def _action(channel: Channel) -> str:
+    return "receive" if channel.received else "send"
+
+
+def _mode(channel: Channel) -> JsonSchemaMode:
+    """Seen from those who read, or from those who write."""
+    return "validation" if channel.received else "serialization"
 
 
 def _message(channel: Channel) -> dict[str, Any]:
@@ -104,9 +118,9 @@ def _message(channel: Channel) -> dict[str, Any]:
 
 
 def _definitions(listed: tuple[Channel, ...]) -> dict[str, Any]:
-    models = {c.payload: None for c in listed if isinstance(c.payload, type)}
+    models = {c.payload: _mode(c) for c in listed if isinstance(c.payload, type)}
     _, schema = models_json_schema(
-        [(model, "serialization") for model in models],
+        list(models.items()),
         schema_generator=_Untitled,
         ref_template="#/components/schemas/{model}",
     )

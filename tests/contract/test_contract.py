@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from support.contract import closed, violation
 
 from edge_asd.publish.contract import Channel, Picture, Text, Words, channel_of, channels
+from edge_asd.publish.requests import REQUESTS
 from edge_asd.publish.schemas import asyncapi, contract_files, json_schema
 from edge_asd.publish.topics import THINGS, Topics
 
@@ -64,6 +65,10 @@ def test_every_topic_of_a_device_is_in_the_contract_under_its_own_name(device, m
         own[getattr(topics, leaf)(monitor)] = leaf
     for thing in THINGS:
         own[topics.thing_state(monitor, thing)] = f"{thing}-state"
+        own[topics.thing_set(monitor, thing)] = f"{thing}-set"
+    for verb in REQUESTS:
+        own[topics.command(verb)] = f"cmd-{verb}"
+        own[topics.reply(verb)] = "reply"
     assert {topic: channel_of(topic).name for topic in own} == own
     assert channel_of(topics.base) is None
 
@@ -114,6 +119,8 @@ def test_the_asyncapi_document_holds_every_channel_with_its_quality_of_service()
             part for part in channel.address.split("/") if part.startswith("{")
         }
         assert told[name]["action"] == ("receive" if channel.received else "send")
+        answered = told[name].get("reply", {}).get("channel", {}).get("$ref", "")
+        assert answered.removeprefix("#/channels/") == channel.reply
         assert told[name]["bindings"]["mqtt"]["qos"] == channel.qos
         assert told[name]["bindings"]["mqtt"]["retain"] == channel.retain
 
