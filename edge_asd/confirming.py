@@ -203,6 +203,7 @@ def heard_again(
 def _chosen(profile: Profile, heard: AlertViews, room: int) -> NDArray[np.intp]:
     return choose_windows(
         profile.targets.enrolled if profile.targets else profile.detector,
+        profile.few,
         profile.recordings,
         heard.views,
         heard.rests,

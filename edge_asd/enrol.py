@@ -25,16 +25,22 @@ from edge_asd.operating import Slot, learn_idle_rule, measure_slot
 from edge_asd.profile import HeldOut, Profile
 from edge_asd.protocols import AudioSource
 from edge_asd.records import Block
-from edge_asd.score import Views, calibrate, cross_fit, fit_detector
+from edge_asd.score import Views, calibrate, cross_fit, few_standards, fit_detector
 from edge_asd.score.calibrate import BLOCK_S, Persistence
+from edge_asd.score.references import evenly
 from edge_asd.score.views import concatenate
 from edge_asd.signal_health import SignalLearner, SignalRule, SignalWatch, numbers
+from edge_asd.targets import MAX_OF_ONE
 from edge_asd.window import Windower
 
 MIN_AUDIO_S = 60.0
 MAX_AUDIO_S = 12 * 3600.0
 MIN_FOLDS = 5
 MAX_FOLDS = 32
+SHORT_PARTS = 8
+"""Parts of the audio that stand in for short recordings …"""
+SHORT_COMPARED = 256
+"""… and windows at most that each is compared with."""
 SEED = 0
 
 Progress = Callable[[float, str], None]
@@ -154,6 +160,7 @@ def enrol(
     held = HeldOut(held_out, stretches.astype(np.float32))
     blocks = held.blocks(request.persistence, manifest)
     detector = fit_detector(manifest, embedded.views, None, standards, np.random.default_rng(SEED))
+    parts = _short_parts(embedded, manifest, request.persistence.k)
     progress(1.0, "done")
     return Profile(
         monitor=request.monitor,
@@ -173,6 +180,7 @@ def enrol(
         ),
         signal=signal,
         microphone=request.microphone,
+        few=few_standards(manifest, embedded.views, parts),
     )
 
 
@@ -307,6 +315,33 @@ def _folds(
             )
         excluded.append(near)
     return folds, excluded
+
+
+def _short_parts(
+    embedded: _Embedded, manifest: Manifest, length: int
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Parts as long as what an alert rests on, thinned as targets are, and windows far from each.
+
+    Args:
+        embedded: All windows.
+        manifest: How long windows are.
+        length: Windows of a part.
+    """
+    total = len(embedded.views)
+    last = total - length
+    parts: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
+    if last < 0:
+        return parts
+    for first in np.unique(np.linspace(0, last, SHORT_PARTS).astype(np.intp)):
+        members = first + evenly(length, MAX_OF_ONE)
+        far = np.ones(total, dtype=np.bool_)
+        for member in members:
+            near = np.abs(embedded.starts - embedded.starts[member]) < manifest.window_samples
+            far &= ~(near & (embedded.runs == embedded.runs[member]))
+        elsewhere = np.flatnonzero(far)
+        if len(elsewhere):
+            parts.append((members, elsewhere[evenly(len(elsewhere), SHORT_COMPARED)]))
+    return parts
 
 
 def _stretches(embedded: _Embedded, folds: NDArray[np.intp], hop: int) -> NDArray[np.intp]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,8 @@ class Profile:
     signal: SignalRule
     microphone: str = ""
     """Identity of the microphone it was enrolled with, where the source has one."""
+    few: Mapping[str, Standard] = field(default_factory=dict)
+    """What standardises distances to a few windows, by scorer; empty where it was not learned."""
     targets: Targets | None = None
     """Sound confirmed as normal later; it is part of ``detector`` and ``calibration``."""
     changes: tuple[Change, ...] = ()
@@ -160,7 +162,7 @@ class Profile:
         """
         enrolled = self.targets.enrolled if self.targets else self.detector
         plain = self.targets.plain if self.targets else self.calibration
-        targets = Targets.of(enrolled, plain, recordings) if recordings else None
+        targets = Targets.of(enrolled, self.few, plain, recordings) if recordings else None
         return replace(
             self,
             detector=targets.detector if targets else enrolled,
@@ -263,6 +265,8 @@ def _arrays(profile: Profile) -> dict[str, Any]:
     arrays["idle/running_shape_db"] = profile.idle_rule.running_shape_db
     if profile.idle_rule.quiet_shape_db is not None:
         arrays["idle/quiet_shape_db"] = profile.idle_rule.quiet_shape_db
+    for name, standard in profile.few.items():
+        arrays[f"few/{name}"] = np.asarray([standard.shift, standard.scale])
     return arrays | dict(targets_arrays(profile.recordings))
 
 
@@ -298,6 +302,11 @@ def _restore(file: ProfileFile, bundle: Bundle, arrays: dict[str, Any]) -> Profi
             SignalRule(**signal.model_dump()) if signal else SignalRule.from_idle_rule(idle_rule)
         ),
         microphone=file.microphone,
+        few={
+            name.removeprefix("few/"): Standard(float(values[0]), float(values[1]))
+            for name, values in arrays.items()
+            if name.startswith("few/")
+        },
         changes=tuple(Change(**change.model_dump()) for change in file.changes),
     )
     recordings = recordings_of(file, arrays)

@@ -10,7 +10,7 @@ load: it is covered by its own windows and says nothing about the threshold.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from edge_asd.records import FloatArray
 from edge_asd.score import Calibration, Detector, Views, decision_statistic
 from edge_asd.score.calibrate import Persistence, lifted
+from edge_asd.score.detector import Standard
 from edge_asd.score.views import concatenate
 
 MAX_TARGETS = 64
 """Confirmed windows of one monitor."""
-MAX_OF_ONE = 16
+MAX_OF_ONE = 8
 """Of them, windows of one alert: neighbours in time sound alike."""
 
 
@@ -79,6 +80,7 @@ class Targets:
 
     Args:
         enrolled: The detector without targets.
+        few: What standardises distances to a few windows, by scorer.
         plain: Thresholds without targets.
         recordings: At least one.
         detector: The detector with all of them.
@@ -86,22 +88,27 @@ class Targets:
     """
 
     enrolled: Detector
+    few: Mapping[str, Standard]
     plain: Calibration
     recordings: tuple[Recording, ...]
     detector: Detector
     left_out: tuple[FloatArray, ...]
 
     @classmethod
-    def of(cls, enrolled: Detector, plain: Calibration, recordings: Sequence[Recording]) -> Targets:
+    def of(
+        cls,
+        enrolled: Detector,
+        few: Mapping[str, Standard],
+        plain: Calibration,
+        recordings: Sequence[Recording],
+    ) -> Targets:
         """Add recordings, at least one, to what enrolment learned."""
-        left_out = tuple(
-            with_recordings(
-                enrolled, [other for other in recordings if other is not one]
-            ).fused_scores(one.views)
-            for one in recordings
-        )
-        detector = with_recordings(enrolled, recordings)
-        return cls(enrolled, plain, tuple(recordings), detector, left_out)
+        left_out = []
+        for one in recordings:
+            others = [other for other in recordings if other is not one]
+            left_out.append(with_recordings(enrolled, few, others).fused_scores(one.views))
+        detector = with_recordings(enrolled, few, recordings)
+        return cls(enrolled, few, plain, tuple(recordings), detector, tuple(left_out))
 
     @property
     def key(self) -> str:
@@ -124,11 +131,13 @@ class Targets:
         return lifted(plain, max(known, default=plain.threshold))
 
 
-def with_recordings(enrolled: Detector, recordings: Sequence[Recording]) -> Detector:
+def with_recordings(
+    enrolled: Detector, few: Mapping[str, Standard], recordings: Sequence[Recording]
+) -> Detector:
     """What enrolment learned with the targets of these recordings beside it."""
     if not recordings:
         return enrolled
-    return enrolled.with_targets(concatenate([one.targets for one in recordings]))
+    return enrolled.with_targets(concatenate([one.targets for one in recordings]), few)
 
 
 def largest_statistic(scores: FloatArray, persistence: Persistence) -> float:
@@ -139,6 +148,7 @@ def largest_statistic(scores: FloatArray, persistence: Persistence) -> float:
 
 def choose_windows(
     enrolled: Detector,
+    few: Mapping[str, Standard],
     recordings: Sequence[Recording],
     views: Views,
     candidates: NDArray[np.intp],
@@ -146,29 +156,32 @@ def choose_windows(
     enough: float,
     room: int,
 ) -> NDArray[np.intp]:
-    """The fewest windows that make all candidates sound normal, the strangest first.
+    """Windows of an alert that become targets: of those that sound strange, the most different.
+
+    Windows that share audio are alike, so that it takes no more than a few; and each is chosen as
+    the one that is strangest still with those before it.
 
     Args:
         enrolled: The detector without targets.
+        few: What standardises distances to a few windows, by scorer.
         recordings: What was confirmed before.
         views: Windows of the alert.
         candidates: Those that may be chosen, at least one.
-        enough: Score at which a window counts as covered.
+        enough: Score up to which a window sounds normal already.
         room: How many may be chosen at most, at least one.
 
     Returns:
         Indices in order of time.
     """
     known = [one.targets for one in recordings]
-    seen = views.take(candidates)
-    chosen: list[int] = []
-    detector = with_recordings(enrolled, recordings)
-    while len(chosen) < min(room, MAX_OF_ONE, len(candidates)):
-        scores = detector.fused_scores(seen)
+    scores = with_recordings(enrolled, few, recordings).fused_scores(views.take(candidates))
+    strange = np.flatnonzero(scores > enough)
+    open_ = candidates[strange] if len(strange) else candidates[[int(scores.argmax())]]
+    scores = scores[strange] if len(strange) else scores[[int(scores.argmax())]]
+    seen, chosen = views.take(open_), [int(scores.argmax())]
+    while len(chosen) < min(room, MAX_OF_ONE, len(open_)):
+        joined = concatenate([*known, seen.take(np.asarray(chosen))])
+        scores = enrolled.with_targets(joined, few).fused_scores(seen)
         scores[chosen] = -np.inf
-        strangest = int(scores.argmax())
-        if chosen and scores[strangest] <= enough:
-            break
-        chosen.append(strangest)
-        detector = enrolled.with_targets(concatenate([*known, seen.take(np.asarray(chosen))]))
-    return np.sort(candidates[chosen])
+        chosen.append(int(scores.argmax()))
+    return np.sort(open_[chosen])

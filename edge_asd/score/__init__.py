@@ -17,7 +17,7 @@ from edge_asd.score.calibrate import (
 )
 from edge_asd.score.centres import CentreScorer
 from edge_asd.score.detector import Detector, Fused, fit_detector
-from edge_asd.score.held_out import cross_fit, fit_held_out
+from edge_asd.score.held_out import cross_fit, few_standards, fit_held_out
 from edge_asd.score.kmeans import kmeans
 from edge_asd.score.level import LevelScorer
 from edge_asd.score.neighbours import NeighbourScorer
@@ -39,6 +39,7 @@ __all__ = [
     "clip_threshold",
     "cross_fit",
     "decision_statistic",
+    "few_standards",
     "fit_detector",
     "fit_held_out",
     "kmeans",

@@ -111,30 +111,6 @@ class BankScorer:
             return fitted.standardised(*_held_out(options, source, confirmed, labels, rng))
         return fitted
 
-    def with_targets(
-        self, options: schema.BankScorer, target: FloatArray, rng: np.random.Generator
-    ) -> BankScorer:
-        """The same with a bank of confirmed windows beside that of the source.
-
-        What was learned of the source stays as it is, densities included, so that no score grows.
-        Its references stand for the windows it was learned from.
-
-        Args:
-            options: As it was fitted with.
-            target: Embeddings of confirmed windows, (M, S, D), M >= 1.
-            rng: Source of synthetic targets.
-        """
-        source = self.references[: self.sources, None]  # (K, D) -> (K, 1, D)
-        _, confirmed = _references(options, source, target, None, rng)
-        references = np.concatenate([self.references[: self.sources], confirmed])
-        gains, biases = _weights(options, references, self.sources)
-        gains[: self.sources] = self.gains[: self.sources]
-        biases[: self.sources] = self.biases[: self.sources]
-        joined = BankScorer(references, gains, biases, self.sources, self.neighbours)
-        if options.standardise_domains and min(len(source), len(target)) >= MIN_TARGETS:
-            return joined.standardised(*_held_out(options, source, target, None, rng))
-        return joined
-
     def standardised(self, source: NDArray[np.float64], target: NDArray[np.float64]) -> BankScorer:
         """Bring the distances to targets to the mean and spread of those to the source.
 
@@ -218,22 +194,20 @@ def _learn(
     """Everything but the standardisation of the domains."""
     bank, confirmed = _references(options, source, target, labels, rng)
     references = np.concatenate([bank, confirmed])
-    gains, biases = _weights(options, references, len(bank))
-    return BankScorer(references, gains, biases, len(bank), options.neighbours)
-
-
-def _weights(
-    options: schema.BankScorer, references: FloatArray, sources: int
-) -> tuple[FloatArray, FloatArray]:
-    """Gains and biases (K,) of references, those of the source first."""
     gains, biases = np.ones(len(references)), np.zeros(len(references))
     if options.density != "none":
-        spacing = local_spacing(references, sources, options.density_neighbours)
+        spacing = local_spacing(references, len(bank), options.density_neighbours)
         if options.density == "ratio":
             gains /= spacing
         else:
             biases -= spacing
-    return gains.astype(np.float32), biases.astype(np.float32)
+    return BankScorer(
+        references,
+        gains.astype(np.float32),
+        biases.astype(np.float32),
+        len(bank),
+        options.neighbours,
+    )
 
 
 def _references(

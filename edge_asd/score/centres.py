@@ -50,13 +50,10 @@ class CentreScorer:
         if not len(source):
             raise ScorerError("no normal windows to learn references from")
         points = unit(source).reshape(-1, source.shape[-1])  # (N, S, D) -> (N*S, D)
-        centres = cls(unit(kmeans(points, clusters, rng)))
-        return centres if target is None else centres.with_targets(target)
-
-    def with_targets(self, target: FloatArray) -> CentreScorer:
-        """The same with embeddings (M, S, D) of confirmed windows beside its references."""
-        confirmed = unit(target).reshape(-1, self.references.shape[1])
-        return CentreScorer(np.concatenate([self.references, confirmed]))
+        centres = unit(kmeans(points, clusters, rng))
+        if target is not None and len(target):
+            centres = np.concatenate([centres, unit(target).reshape(-1, target.shape[-1])])
+        return cls(centres)
 
     def score(self, z: FloatArray) -> FloatArray:
         """Score embeddings, (B, S, D) -> (B,) in [0, 2]; the mean over segments."""

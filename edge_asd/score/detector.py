@@ -13,6 +13,7 @@ from edge_asd.protocols import Scorer
 from edge_asd.records import FloatArray
 from edge_asd.score.banks import BankScorer
 from edge_asd.score.centres import CentreScorer
+from edge_asd.score.cosine import unit
 from edge_asd.score.level import LevelScorer
 from edge_asd.score.neighbours import NeighbourScorer
 from edge_asd.score.views import Views
@@ -39,7 +40,15 @@ class Standard:
 
 
 class Detector:
-    """Fitted scorers with their standardisation; see ``fit_detector``."""
+    """Fitted scorers with their standardisation; see ``fit_detector``.
+
+    Args:
+        specs: The scorers, in order.
+        fusion: ``mean`` or ``max`` of their standardised scores.
+        scorers: Fitted, by id.
+        standards: What standardises them, by id.
+        confirmed: Knows sound that was confirmed as normal later; the smaller score counts.
+    """
 
     def __init__(
         self,
@@ -47,14 +56,50 @@ class Detector:
         fusion: str,
         scorers: Mapping[str, Scorer],
         standards: Mapping[str, Standard],
+        confirmed: Detector | None = None,
     ) -> None:
         self.specs = tuple(specs)
         self.fusion = fusion
         self.scorers = dict(scorers)
         self.standards = dict(standards)
+        self.confirmed = confirmed
 
     def score(self, views: Views) -> Fused:
         """Score B windows."""
+        enrolled = self._enrolled(views)
+        return enrolled if self.confirmed is None else _smaller(enrolled, self.confirmed, views)
+
+    def fused_scores(self, views: Views) -> FloatArray:
+        """Scores of B windows alone, (B,), without what explains them."""
+        scores = fuse(list(self._parts(views).values()), self.fusion)
+        if self.confirmed is None:
+            return scores
+        return np.minimum(scores, self.confirmed.fused_scores(views))
+
+    def with_targets(self, target: Views, standards: Mapping[str, Standard]) -> Detector:
+        """The same beside which windows count that an operator confirmed as normal.
+
+        A window is compared with what was enrolled and with what was confirmed, by all scorers in
+        either case: so no score grows, and half of one and half of the other is no excuse.
+
+        Args:
+            target: M windows, M >= 1, every one a reference.
+            standards: What standardises distances to so few windows, by id; those of what was
+                enrolled where one is missing.
+        """
+        known = {**self.standards, **standards}
+        confirmed = Detector(self.specs, self.fusion, fit_few(self.specs, target), known)
+        return Detector(self.specs, self.fusion, self.scorers, self.standards, confirmed)
+
+    def _parts(self, views: Views) -> dict[str, FloatArray]:
+        """Standardised scores of every scorer, (B,) by id."""
+        parts = {}
+        for name, raw in raw_scores(self.specs, self.scorers, views).items():
+            standard = self.standards[name]
+            parts[name] = np.asarray((raw - standard.shift) / standard.scale, dtype=np.float32)
+        return parts
+
+    def _enrolled(self, views: Views) -> Fused:
         parts = self._parts(views)
         stacked = np.stack(list(parts.values()))  # (scorers, B)
         leading = stacked.argmax(axis=0)
@@ -64,33 +109,6 @@ class Detector:
             one = views.take(np.asarray([index]))
             nearest.append(f"{spec.id}:{self.scorers[spec.id].nearest(_seen(spec, one))[0]}")
         return Fused(fuse(list(parts.values()), self.fusion), parts, nearest)
-
-    def fused_scores(self, views: Views) -> FloatArray:
-        """Scores of B windows alone, (B,), without what explains them."""
-        return fuse(list(self._parts(views).values()), self.fusion)
-
-    def with_targets(self, target: Views) -> Detector:
-        """The same with windows that an operator confirmed as normal, for every scorer.
-
-        References are only added and the standardisation stays: no score grows.
-
-        Args:
-            target: M windows, M >= 1.
-        """
-        rng = np.random.default_rng(0)
-        scorers = {
-            spec.id: _joined(spec, self.scorers[spec.id], _seen(spec, target), rng)
-            for spec in self.specs
-        }
-        return Detector(self.specs, self.fusion, scorers, self.standards)
-
-    def _parts(self, views: Views) -> dict[str, FloatArray]:
-        """Standardised scores of every scorer, (B,) by id."""
-        parts = {}
-        for name, raw in raw_scores(self.specs, self.scorers, views).items():
-            standard = self.standards[name]
-            parts[name] = np.asarray((raw - standard.shift) / standard.scale, dtype=np.float32)
-        return parts
 
     def state(self) -> dict[str, FloatArray]:
         """Arrays of every scorer, by ``scorer/array``."""
@@ -160,6 +178,17 @@ def fit_scorers(
     return {spec.id: _fit(spec, source, target, rng, labels) for spec in specs}
 
 
+def fit_few(specs: Sequence[schema.ScorerSpec], windows: Views) -> dict[str, Scorer]:
+    """Every scorer by id, with every one of a few windows as a reference of its own."""
+    rng = np.random.default_rng(0)
+    scorers = fit_scorers(specs, windows, None, rng)
+    for spec in specs:
+        if isinstance(spec, schema.EmbeddingScorer):
+            z = unit(_seen(spec, windows))
+            scorers[spec.id] = CentreScorer(z.reshape(-1, z.shape[-1]))
+    return scorers
+
+
 def raw_scores(
     specs: Sequence[schema.ScorerSpec], scorers: Mapping[str, Scorer], views: Views
 ) -> dict[str, FloatArray]:
@@ -182,6 +211,20 @@ def fuse(parts: Sequence[FloatArray], fusion: str) -> FloatArray:
     return np.asarray(fused, dtype=np.float32)
 
 
+def _smaller(enrolled: Fused, detector: Detector, views: Views) -> Fused:
+    """Of every window the smaller score, with what explains it."""
+    confirmed = detector.score(views)
+    better = confirmed.scores < enrolled.scores
+    nearest = [
+        other.replace(":", ":target-", 1) if instead else one
+        for one, other, instead in zip(enrolled.nearest, confirmed.nearest, better, strict=True)
+    ]
+    parts = {
+        name: np.where(better, confirmed.parts[name], part) for name, part in enrolled.parts.items()
+    }
+    return Fused(np.minimum(enrolled.scores, confirmed.scores), parts, nearest)
+
+
 def _fit(
     spec: schema.ScorerSpec,
     source: Views,
@@ -198,16 +241,6 @@ def _fit(
     if isinstance(spec, schema.FeatureScorer):
         return NeighbourScorer.fit(seen, confirmed, spec.neighbours, rng)
     return LevelScorer.fit(seen, confirmed)
-
-
-def _joined(
-    spec: schema.ScorerSpec, scorer: Scorer, target: FloatArray, rng: np.random.Generator
-) -> Scorer:
-    if isinstance(scorer, BankScorer) and isinstance(spec, schema.BankScorer):
-        return scorer.with_targets(spec, target, rng)
-    if isinstance(scorer, CentreScorer | NeighbourScorer | LevelScorer):
-        return scorer.with_targets(target)
-    raise ScorerError(f"scorer {spec.id}: {type(scorer).__name__} takes no targets")
 
 
 def _restore(spec: schema.ScorerSpec, state: Mapping[str, FloatArray]) -> Scorer:

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from edge_asd import manifest as schema
 from edge_asd.errors import ScorerError
 from edge_asd.records import FloatArray
-from edge_asd.score.detector import Detector, Standard, fit_scorers, fuse, raw_scores
+from edge_asd.score.detector import (
+    Detector,
+    Standard,
+    fit_few,
+    fit_scorers,
+    fuse,
+    raw_scores,
+)
 from edge_asd.score.views import Views, concatenate
 
 FOLDS = 10
@@ -43,6 +50,35 @@ def cross_fit(
     targets = np.zeros(len(source), dtype=np.bool_)
     raw = _raw(manifest.scorers, source, targets, None, folds=folds, excluded=excluded, seed=seed)
     return _standardised(manifest.scorers, manifest.fusion, raw)
+
+
+def few_standards(
+    manifest: schema.Manifest,
+    source: Views,
+    parts: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
+) -> dict[str, Standard]:
+    """What standardises distances to the few windows of one short recording.
+
+    Unseen windows of the same sound lie farther from few references than from many. How far, the
+    enrolled windows tell: short parts of them stand in for recordings in turn.
+
+    Args:
+        manifest: Names the scorers.
+        source: N normal windows.
+        parts: Windows of a part, and windows elsewhere that share no audio with it.
+
+    Returns:
+        By id; empty where there are no parts.
+    """
+    raw: dict[str, list[FloatArray]] = {spec.id: [] for spec in manifest.scorers}
+    for members, elsewhere in parts:
+        scorers = fit_few(manifest.scorers, source.take(members))
+        scores = raw_scores(manifest.scorers, scorers, source.take(elsewhere))
+        for name, values in scores.items():
+            raw[name].append(values)
+    if not parts:
+        return {}
+    return {spec.id: _standard(spec, np.concatenate(raw[spec.id])) for spec in manifest.scorers}
 
 
 def fit_held_out(

@@ -27,10 +27,6 @@ class LevelScorer:
         """Keep the levels (N,) of enrolled and of confirmed windows."""
         return cls(source if target is None else np.concatenate([source, target]))
 
-    def with_targets(self, target: FloatArray) -> LevelScorer:
-        """The same with levels (M,) of confirmed windows beside its own."""
-        return LevelScorer(np.concatenate([self.levels_dbfs, target]))
-
     def score(self, levels_dbfs: FloatArray) -> FloatArray:
         """Score levels, (B,) -> (B,) in dB, at least 0."""
         reference = self.levels_dbfs[self.nearest(levels_dbfs)]

@@ -48,10 +48,6 @@ class NeighbourScorer:
             kept = np.concatenate([kept, target])
         return cls(kept, neighbours)
 
-    def with_targets(self, target: FloatArray) -> NeighbourScorer:
-        """The same with confirmed windows (M, D) beside its references."""
-        return NeighbourScorer(np.concatenate([self.references, target]), self.neighbours)
-
     def score(self, x: FloatArray) -> FloatArray:
         """Score features, (B, D) -> (B,); higher is more anomalous."""
         distances = np.sqrt(self._squared(x))
