@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -212,6 +213,24 @@ class Config(Section):
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with the operator's values."""
+
+    location: tuple[int | str, ...]
+    """Path of the key; empty for the file as a whole."""
+    text: str
+    """What is wrong, and what would be right."""
+
+    @property
+    def where(self) -> str:
+        """The path as an operator writes it, ``monitors[0].alert.above_s``."""
+        where = ""
+        for part in self.location:
+            where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
+        return where or "file"
+
+
 def load_config(path: Path) -> Config:
     """Read and check the operator's file.
 
@@ -219,9 +238,18 @@ def load_config(path: Path) -> Config:
         ConfigError: It cannot be read, is no YAML, or holds an unknown key or impossible value; the
             message gives the key's path, the value and what would be right.
     """
+    return parse_config(load_raw(path), str(path))
+
+
+def load_raw(path: Path) -> dict[str, Any]:
+    """Read the operator's file without checking its values.
+
+    Raises:
+        ConfigError: It cannot be read, or is no mapping in YAML.
+    """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(f"{path}: cannot read the configuration: {reason}") from error
     try:
@@ -232,7 +260,7 @@ def load_config(path: Path) -> Config:
         raw = {}
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: the file must hold keys such as 'monitors:', not a plain value")
-    return parse_config(raw, str(path))
+    return raw
 
 
 def parse_config(raw: dict[str, Any], origin: str) -> Config:
@@ -241,19 +269,26 @@ def parse_config(raw: dict[str, Any], origin: str) -> Config:
     Raises:
         ConfigError: As ``load_config``.
     """
+    problems = problems_of(raw)
+    if problems:
+        told = "; ".join(f"{problem.where}: {problem.text}" for problem in problems)
+        raise ConfigError(f"{origin}: {told}")
+    return Config.model_validate(raw)
+
+
+def problems_of(raw: dict[str, Any]) -> list[Problem]:
+    """Everything that is wrong with the values; nothing if they can be used."""
     try:
-        return Config.model_validate(raw)
+        Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{origin}: {'; '.join(_explain(e) for e in error.errors())}") from error
+        return [Problem(tuple(each["loc"]), _explain(each)) for each in error.errors()]
+    return []
 
 
 def _explain(error: Any) -> str:
-    where = ""
-    for part in error["loc"]:
-        where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key; see deploy/config.example.yaml for the keys there are"
+        return "unknown key; see deploy/config.example.yaml for the keys there are"
     message = str(error["msg"]).removeprefix("Value error, ")
     value = error["input"]
     shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
-    return f"{where or 'file'}: {message}{shown}"
+    return f"{message}{shown}"

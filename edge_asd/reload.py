@@ -97,11 +97,11 @@ class Reload:
             sections=tuple(sections),
         )
 
-    def prepare(self) -> None:
-        """Make everything that is new.
+    def refuse_what_is_fixed(self) -> None:
+        """Some things are what they are as long as the process lives.
 
         Raises:
-            EdgeAsdError: The daemon cannot work like that; nothing has changed.
+            ConfigError: One of them would change.
         """
         for key in _FIXED:
             if getattr(self._old, key) != getattr(self._new, key):
@@ -109,6 +109,13 @@ class Reload:
                     f"{key}: cannot change while the daemon runs: needs a restart "
                     "(systemctl restart edge-asd); nothing was changed"
                 )
+
+    def prepare(self) -> None:
+        """Make everything that is new.
+
+        Raises:
+            EdgeAsdError: The daemon cannot work like that; nothing has changed.
+        """
         parts = self._parts
         self._identity = broker_identity(self._new)
         feeds = parts.worker.feeds

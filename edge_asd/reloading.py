@@ -6,6 +6,7 @@ All or nothing: a file that cannot be used is refused, and why is said where som
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,6 +14,8 @@ from typing import Any
 
 from edge_asd.clock import rfc3339
 from edge_asd.config import Config
+from edge_asd.doctor.configuration import examine, read_of
+from edge_asd.doctor.findings import Finding, Status, refuse_failures
 from edge_asd.errors import BusyError, EdgeAsdError
 from edge_asd.health import Health
 from edge_asd.metrics_reload import ReloadMetrics
@@ -81,7 +84,10 @@ class Reloader:
         self._lock.acquire(timeout=timeout_s)
 
     def _reload(self) -> Changes:
-        exchange = Reload(self._parts, self._reread())
+        config = self._reread()
+        exchange = Reload(self._parts, config)
+        exchange.refuse_what_is_fixed()
+        self._refuse_what_is_wrong(config)
         exchange.prepare()
         before = self._parts.mqtt
         try:
@@ -97,6 +103,22 @@ class Reloader:
             self._connected(self._parts.mqtt)
         self._took(changes)
         return changes
+
+    def _refuse_what_is_wrong(self, config: Config) -> None:
+        """Refuse what ``edge-asd check`` would, unless the configuration in force has it as well.
+
+        Raises:
+            EdgeAsdError: With everything that is wrong.
+        """
+        wrong = self._failures(config)
+        known = set(self._failures(self._parts.config)) if wrong else set()
+        refuse_failures([finding for finding in wrong if finding not in known])
+
+    def _failures(self, config: Config) -> list[Finding]:
+        common = self._parts.common
+        now_s = common.clock.wall(common.clock.now())
+        examined = examine(read_of(config, "reload"), common.state_dir, os.environ, now_s=now_s)
+        return [finding for finding in examined.findings if finding.status is Status.FAILED]
 
     def _took(self, changes: Changes) -> None:
         clock = self._parts.common.clock

@@ -1,25 +1,24 @@
-"""``edge-asd check``: is everything fit to run?"""
+"""``edge-asd check``: the operator's file and what it refers to, without running anything."""
 
 from __future__ import annotations
 
 import json
 import os
+import time
 
 import click
 
-from edge_asd.alerting import persistence_of
-from edge_asd.bundle_store import choose_bundle
+from edge_asd.cli.findings_text import show
 from edge_asd.cli.options import (
     config_option,
     json_option,
-    read_config,
+    raw_config,
     state_dir_option,
     state_dir_path,
 )
-from edge_asd.config import Config
-from edge_asd.profile import has_profile, load_profile
-from edge_asd.publish.mqtt_settings import MqttSettings, client_id_for
-from edge_asd.secrets import read_secret
+from edge_asd.doctor.configuration import Examined, examine
+from edge_asd.doctor.findings import Status, exit_code, record_of, refuse_failures
+from edge_asd.doctor.reading import read
 
 
 @click.command("check")
@@ -27,52 +26,47 @@ from edge_asd.secrets import read_secret
 @state_dir_option
 @json_option
 def command(*, config_file: str | None, state_dir: str | None, as_json: bool) -> None:
-    r"""Check the operator's file, the bundle and the profiles, without opening a microphone.
+    r"""Check the operator's file and all it names, without opening a microphone.
 
-    Exit code 0 when the daemon can start, else that of what is wrong.
+    Keys and values, secrets, certificates, the bundle, profiles, sources and disk space; everything
+    that is wrong is told at once. Exit code 0 when the daemon can start, else that of the worst.
 
     \b
     Example:
         edge-asd check --config /etc/edge-asd/config.yaml
+        edge-asd check && edge-asd reload
     """
-    folder = state_dir_path(state_dir)
-    config = read_config(config_file)
-    bundle = choose_bundle(folder, config.bundle, [m.name for m in config.monitors])
-    monitors = []
-    for monitor in config.monitors:
-        persistence_of(monitor.alert, bundle.manifest)
-        enrolled = has_profile(folder, monitor.name)
-        profile = load_profile(folder, monitor.name, bundle) if enrolled else None
-        monitors.append(
-            {
-                "monitor": monitor.name,
-                "source": monitor.source,
-                "enrolled": enrolled,
-                "provisional": profile.calibration.provisional if profile else None,
-            }
-        )
-    _check_mqtt(config)
+    reading = read(lambda: raw_config(config_file))
+    examined = examine(reading, state_dir_path(state_dir), os.environ, now_s=time.time())
     if as_json:
-        click.echo(json.dumps({"ok": True, "bundle": bundle.label, "monitors": monitors}))
-        return
-    click.echo(f"configuration ok: device {config.device}, bundle {bundle.label}")
-    for row in monitors:
-        state = "enrolled" if row["enrolled"] else "not enrolled: it will learn from live sound"
-        provisional = ", threshold provisional" if row["provisional"] else ""
-        click.echo(f"  {row['monitor']}: {row['source']}, {state}{provisional}")
-    click.echo(f"  broker: {config.mqtt.url if config.mqtt else 'none'}")
+        click.echo(json.dumps(_record(examined)))
+    else:
+        _show(examined)
+    refuse_failures(examined.findings)
 
 
-def _check_mqtt(config: Config) -> None:
-    if config.mqtt is None:
-        return
-    MqttSettings(
-        url=config.mqtt.url,
-        client_id=client_id_for(config.device),
-        username=config.mqtt.username,
-        password=read_secret(config.mqtt.password_file, os.environ),
-        ca_file=config.mqtt.ca_file,
-        cert_file=config.mqtt.cert_file,
-        key_file=config.mqtt.key_file,
-        protocol=config.mqtt.protocol,
-    )
+def _record(examined: Examined) -> dict[str, object]:
+    bundle = examined.listening.bundle
+    return {
+        "ok": exit_code(examined.findings) == 0,
+        "bundle": bundle.label if bundle else None,
+        "monitors": [
+            {
+                "monitor": learned.config.name,
+                "source": learned.config.source,
+                "enrolled": learned.enrolled,
+                "provisional": learned.provisional,
+            }
+            for learned in examined.listening.monitors
+        ],
+        "findings": [record_of(finding) for finding in examined.findings],
+    }
+
+
+def _show(examined: Examined) -> None:
+    bundle, config = examined.listening.bundle, examined.config
+    label = bundle.label if bundle else "none"
+    failures = sum(finding.status is Status.FAILED for finding in examined.findings)
+    verdict = f"configuration not usable, {failures} wrong" if failures else "configuration ok"
+    click.echo(f"{verdict}: device {config.device}, bundle {label}")
+    show(examined.findings)

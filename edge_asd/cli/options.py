@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from edge_asd.config import Config, MonitorConfig, load_config, parse_config
+from edge_asd.config import Config, MonitorConfig, load_config, load_raw, parse_config
 from edge_asd.errors import UsageError
 from edge_asd.journal import JournalHandler, priority, values_of, writes_to_journal
 from edge_asd.journal_classes import class_of
@@ -50,6 +50,18 @@ def json_option(function: Command) -> Command:
 def state_dir_path(option: str | None) -> Path:
     """The state directory in use."""
     return resolve_state_dir(option, os.environ)
+
+
+def raw_config(file: str | None) -> tuple[Mapping[str, Any], str]:
+    """Keys and values of the operator's file, unchecked, and its name; nothing without a file.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    path = Path(file) if file else DEFAULT_CONFIG
+    if not file and not path.exists():
+        return {}, "no file: defaults"
+    return load_raw(path), str(path)
 
 
 def read_config(
