@@ -36,6 +36,8 @@ class Check:
 
     status: Health
     text: str
+    rehearsal: bool = False
+    """All is well: somebody tries the alerting chain."""
 
 
 class HealthBoard:
@@ -44,6 +46,17 @@ class HealthBoard:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._checks: dict[str, Check] = {}
+        self._rehearsed: dict[str, Check] = {}
+
+    def rehearse(self, name: str, status: Health, text: str) -> None:
+        """Show a result that is not so, marked as such, unless the real one is critical."""
+        with self._lock:
+            self._rehearsed[name] = Check(status, text, rehearsal=True)
+
+    def end_rehearsal(self, name: str) -> None:
+        """Show the real result of a check again."""
+        with self._lock:
+            self._rehearsed.pop(name, None)
 
     def set(self, name: str, status: Health, text: str) -> None:
         """Post the latest result of the check ``name``."""
@@ -64,7 +77,11 @@ class HealthBoard:
     def snapshot(self) -> dict[str, Check]:
         """All checks, sorted by name."""
         with self._lock:
-            return dict(sorted(self._checks.items()))
+            shown = dict(self._checks)
+            for name, rehearsed in self._rehearsed.items():
+                if name not in shown or shown[name].status is not Health.CRITICAL:
+                    shown[name] = rehearsed
+            return dict(sorted(shown.items()))
 
     def worst(self) -> Health:
         """The worst of all checks; unknown while there is none that applies."""

@@ -83,6 +83,7 @@ class Observer:
             self._board.set("mqtt", *self._mqtt.health())
             self._board.set("outbox", *self._mqtt.outbox_health())
             self._publish_health(self._mqtt)
+        self._metrics.health.set(check.status for check in self._board.snapshot().values())
         self._tell_service_manager(stalled)
 
     def _look_at(self, feed: Feed) -> None:
@@ -99,7 +100,10 @@ class Observer:
             self._metrics.set_capture_restarts(name, status)
             self._metrics.hearing.set_capture(name, status)
             self._metrics.set_queue_length(name, min(WINDOWS_QUEUED, round(feed.capture.held_s)))
-            self._board.set(f"capture/{name}", health, text)
+            # Whoever does maintenance may unplug the microphone.
+            inhibited = monitor.standing.state is State.INHIBITED
+            shown = Health.SKIPPED if inhibited else health
+            self._board.set(f"capture/{name}", shown, text)
 
     def _publish_health(self, mqtt: MqttSink) -> None:
         """Publish the checks when one of them changed its mind."""

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from edge_asd.errors import StorageError
 from edge_asd.health import Health
 from edge_asd.metrics import Metrics
+from edge_asd.publish.absence import Absence
 from edge_asd.publish.incoming import Handler, Subscriptions, is_topic
 from edge_asd.publish.mailbox import Mailbox, Reply
 from edge_asd.publish.mqtt_condition import Condition
@@ -99,6 +100,7 @@ class MqttSink:
         # Some brokers let a device write there and not read; then it goes without.
         self._subscriptions.add(topics.info, self._twins.hear, optional=True)
         self._attendants: list[Callable[[], None]] = []
+        self._absence = Absence(clock)
         self._in_flight = 0
         self._close_at_s: float | None = None
         self._wake_read, self._wake_write = socket.socketpair()
@@ -193,6 +195,15 @@ class MqttSink:
             self._mailbox.mark(topic)
         self._wake()
 
+    def leave(self, seconds: float) -> None:
+        """Vanish without goodbye, so that the broker tells the last will, and stay away so long."""
+        self._absence.begin(seconds)
+        self._wake()
+
+    def come_back(self) -> None:
+        """Stay away no longer."""
+        self._absence.end()
+
     def attend(self, look: Callable[[], None]) -> None:
         """Have ``look`` called by the pump thread, at every turn; only before ``start``."""
         self._attendants.append(look)
@@ -226,11 +237,17 @@ class MqttSink:
     def _run(self) -> None:
         failures = 0
         while self._close_at_s is None:
+            if self._absence.lasts:
+                failures = 0  # it has done nothing wrong
+                self._wait(_STEP_S)
+                continue
             link, opened = self._open()
             if opened.result is Opening.ACCEPTED:
                 self._serve(link)
                 if self._condition.ended(f"{link.down}", closing=self._close_at_s is not None):
                     failures = 0
+            if self._absence.lasts:
+                continue
             failures += 1
             wait_s = full_jitter(self._rng, failures, self._timing.backoff_s)
             logger.debug("mqtt waits wait_s=%.1f error=%s", wait_s, opened.text)
@@ -256,6 +273,9 @@ class MqttSink:
             inflight=INFLIGHT,
         )
         while link.down is None and self._close_at_s is None:
+            if self._absence.lasts:
+                link.abort("rehearsal: left without goodbye")
+                break
             self._turn(link, session)
         if link.down is None:
             self._say_goodbye(link, session)

@@ -188,6 +188,9 @@ class HealthMessage(Versioned):
         return cls(
             device=device,
             status=status,
-            checks={n: CheckMessage(status=c.status, text=c.text) for n, c in checks.items()},
+            checks={
+                name: CheckMessage(status=check.status, text=check.text, rehearsal=check.rehearsal)
+                for name, check in checks.items()
+            },
             updated_at=rfc3339(updated_at),
         )

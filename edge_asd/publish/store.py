@@ -134,13 +134,15 @@ class EventStore:
         found = self._open(monitor, "open_notice")
         return found if isinstance(found, MicrophoneMessage) else None
 
-    def open_rehearsal(self, monitor: str) -> StoredMessage | None:
-        """What a rehearsal began and had not ended yet, so that a restart can end it.
+    def open_rehearsals(self) -> list[StoredMessage]:
+        """What rehearsals began and had not ended yet, so that a restart can end it.
 
         Raises:
             StorageError: It cannot be read.
         """
-        return self._open(monitor, "open_rehearsal")
+        query = "SELECT open_rehearsal FROM monitors WHERE open_rehearsal IS NOT NULL"
+        rows = self._database.read(lambda c: c.execute(query).fetchall())
+        return [self._parsed(payload) for (payload,) in rows]
 
     def events(self, since: float | None = None, limit: int | None = None) -> list[StoredMessage]:
         """Read steps of alerts and microphone faults in the order they were recorded.

@@ -44,11 +44,11 @@ def test_a_rehearsal_leaves_the_alert_and_the_notice_that_are_open(store):
     rehearsed = record(store, rehearsal=True, id="0198b2a0-0000-7000-8000-00000000000f")
     assert store.open_event("pump-1") == real
     assert store.open_notice("pump-1") == fault
-    assert store.open_rehearsal("pump-1") == rehearsed
+    assert store.open_rehearsals() == [rehearsed]
     record(store, "end", rehearsal=True, id=rehearsed.id)
-    assert store.open_rehearsal("pump-1") is None
+    assert store.open_rehearsals() == []
     assert store.open_event("pump-1") == real
     told = notice_message().model_copy(update={"rehearsal": True})
     store.record_notice(told, monitor="pump-1", topic=TOPIC)
-    assert store.open_rehearsal("pump-1").rehearsal
+    assert store.open_rehearsals()[0].rehearsal
     assert store.open_notice("pump-1") == fault
