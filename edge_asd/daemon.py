@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.5
 _PATIENCE_S = 30.0
 """A worker that does not move for so long is stuck."""
+_START_S = 300.0
+"""A large database that has to be checked, or a network that is compiled, on a slow board."""
 _RELOAD_S = 1.0
 """For a reload that is under way at the end."""
 _CONTROL_POLL_S = 0.1
@@ -95,6 +97,7 @@ class Daemon:
         with StateLock(self.options.state_dir), ExitStack() as closers:
             self._install_signals()
             try:
+                self.notifier.extend_timeout(_START_S)
                 parts = Parts(self.config, self._common, closers)
                 observer = self._observer(parts)
                 reloader = Reloader(

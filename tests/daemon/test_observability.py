@@ -126,6 +126,7 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(plant, tmp_path):
             daemon.until(lambda: manager.times_of("STATUS=1/1 sources, normal 1, broker none"))
             texts = [text for _, text in manager.heard]
             assert texts.count("READY=1") == 1
+            assert texts[0] == "EXTEND_TIMEOUT_USEC=300000000"  # before what may take long
             assert "engine=onnxruntime" in daemon.log  # warm before it said so
             assert daemon.stop()[0] == 0
             manager.listen()
