@@ -144,6 +144,11 @@ class Decider:
             event = self._end(now, "machine idle", state) if self.event else None
         return Decision(self._enter(state, reason, now), event)
 
+    def forget(self) -> None:
+        """Recent scores were made with other references: what follows counts from here."""
+        self._recent.clear()
+        self._low_since_s = None
+
     def gap(self, windows: int) -> None:
         """Windows were lost while an alert was open."""
         if self.event is not None:

@@ -191,6 +191,24 @@ class Listener:
         if self.event is not None:
             self._apply(self._decider.finish(reason, self._now(), state))
 
+    def exchange(self, profile: Profile, *, ended: str = "") -> None:
+        """Go on with more or fewer references, between two windows.
+
+        Args:
+            profile: Of the same enrolment.
+            ended: Why the alert that is open is over; empty if it goes on.
+        """
+        if ended:
+            self.end_alert(ended)
+        self.profile = profile
+        if self._pipeline is not None:
+            self._pipeline.profile = profile
+        self._decider.forget()
+        self._decider.thresholds = thresholds_of(profile)
+        self._calibration.forget()  # statistics of other references
+        self._calibration.show(profile)
+        self.publish()
+
     def acknowledge(self, by: str) -> None:
         """Somebody has taken note of the alert that is going on."""
         self._apply(self._decider.acknowledge(by, self._now()))

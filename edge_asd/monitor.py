@@ -322,6 +322,11 @@ class Monitor:
         self.hearing.learned(profile.signal)
         self._listen(profile, None)
 
+    def exchange(self, profile: Profile, *, ended: str = "") -> None:
+        """Go on listening with more or fewer references; ``ended``: why an open alert is over."""
+        if self._listener is not None:
+            self._listener.exchange(profile, ended=ended)
+
     def learning_failed(self, reason: str, *, give_up: bool) -> None:
         """Go on with the old profile, or say why there is none.
 

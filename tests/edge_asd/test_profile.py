@@ -239,7 +239,7 @@ def test_arrays_that_lack_a_part_are_refused(tmp_path, saved, tiny_bundle):
     (path,) = saved.glob("*.npz")
     arrays = read_npz(path.read_bytes(), path.name)
     for name in arrays:
-        if name == "idle/quiet_shape_db":
+        if name == "idle/quiet_shape_db" or name.startswith("few/"):  # may be absent
             continue
         data = npz_bytes({key: array for key, array in arrays.items() if key != name})
         path.write_bytes(data)
