@@ -10,9 +10,12 @@ from typing import Any
 from edge_asd.audit import name_of
 from edge_asd.clock import rfc3339
 from edge_asd.errors import UsageError
+from edge_asd.metrics_commands import REHEARSALS
 from edge_asd.steady import SteadyClock
 from edge_asd.switches import MAX_S, Span, Switches
 
+SHORTEST_S, LONGEST_S = 1.0, 3600.0
+"""Of a rehearsal."""
 _MINUTE_S = 60.0
 
 Request = Mapping[str, Any]
@@ -96,6 +99,38 @@ def _snooze(switches: Switches, order: Order, span: Span | None) -> Switches:
 
 CHANGES: dict[str, Change] = {"enabled": _enabled, "inhibit": _inhibit, "snooze": _snooze}
 """What each verb does to the switches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A rehearsal that somebody asks for."""
+
+    fault: str
+    monitor: str | None
+    """None for the only one."""
+    seconds: float
+    by: str
+
+    @classmethod
+    def parse(cls, request: Request) -> Wish:
+        """Check what came over the control socket.
+
+        Raises:
+            UsageError: A value is missing, of the wrong kind, or out of bounds.
+        """
+        fault, monitor = request.get("fault"), request.get("monitor")
+        seconds = request.get("seconds")
+        if fault not in REHEARSALS:
+            raise UsageError(f"rehearse: 'fault' is one of {', '.join(REHEARSALS)}")
+        if monitor is not None and not isinstance(monitor, str):
+            raise UsageError("rehearse: 'monitor' must be the name of a monitor")
+        number = seconds if isinstance(seconds, int | float) else math.nan
+        if isinstance(seconds, bool) or not SHORTEST_S <= number <= LONGEST_S:
+            raise UsageError(
+                f"rehearse: 'seconds' must be from {SHORTEST_S:g} to {LONGEST_S:g}, "
+                f"got {seconds!r:.40}"
+            )
+        return cls(fault, monitor, float(number), name_of(request.get("by")))
 
 
 def switches_answer(switches: Switches, clock: SteadyClock) -> dict[str, Any]:

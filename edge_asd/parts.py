@@ -32,6 +32,7 @@ from edge_asd.publish.payload import ModelRef
 from edge_asd.publish.presence import Presence
 from edge_asd.publish.store import EventStore
 from edge_asd.redelivery import replay_verb
+from edge_asd.rehearsal import Rehearsals
 from edge_asd.remote import RemoteCommands, settable
 from edge_asd.report import Reporter
 from edge_asd.switches import Switchboard
@@ -107,6 +108,7 @@ class Parts:
             drain_s=_DRAIN_S,
         )
         Commands(self.worker, switchboard, self.report)
+        Rehearsals(self.worker, self.report, common.board, self.store, mqtt=lambda: self.mqtt)
         replay = replay_verb(self.store, lambda: self.report.topics if self.mqtt else None)
         self.worker.learn_verb("replay", replay)
         self.presence: Presence | None = None

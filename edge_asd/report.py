@@ -160,7 +160,25 @@ class Reporter:
         if going_on is not None and going_on.id == settled.event_id:
             self.event(monitor, replace(going_on, type=EventType.UPDATE), profile, going_on)
 
-    def notice(self, monitor: str, notice: MicrophoneNotice) -> None:
+    def rehearsed_event(self, monitor: str, event: Event) -> None:
+        """Record a step of an alert that is only rehearsed, marked as such; nothing counts it."""
+        message = EventMessage.from_event(
+            self._dated(event),
+            device=self.device,
+            monitor=monitor,
+            model=self._model,
+            stamp=self._stamp(),
+            threshold_kind="rehearsal",
+            rehearsal=True,
+        )
+        self.log.add(monitor, message)
+        logger.warning("monitor=%s rehearsal=%s type=%s", monitor, event.id, event.type.value)
+
+    def rehearsed_notice(self, monitor: str, notice: MicrophoneNotice) -> None:
+        """Record a microphone's fault that is only rehearsed, marked as such."""
+        self.notice(monitor, notice, rehearsal=True)
+
+    def notice(self, monitor: str, notice: MicrophoneNotice, *, rehearsal: bool = False) -> None:
         """Record that a microphone does not work, or works again."""
         wall = self.clock.wall
         message = MicrophoneMessage.from_notice(
@@ -173,6 +191,7 @@ class Reporter:
             device=self.device,
             monitor=monitor,
             stamp=self._stamp(),
+            rehearsal=rehearsal,
         )
         self.log.add(monitor, message)
         logger.warning(

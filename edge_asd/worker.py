@@ -100,6 +100,8 @@ class Worker:
         self.audit = Audit(report.metrics)
         self.each_round: list[Callable[[], None]] = []
         """Called every round: what else has to look at the time."""
+        self.at_end: list[Callable[[], None]] = []
+        """Called when nothing more is heard."""
         self._report, self._drain_s, self._clock = report, drain_s, clock
         manifest = bundle.manifest
         self._overload = Overload(manifest.window_samples // manifest.hop_samples)
@@ -306,6 +308,8 @@ class Worker:
                 for monitor in feed.monitors:
                     if not monitor.recording:
                         monitor.push(block, rate, queued_s=feed.capture.held_s, dropped=False)
+        for end in self.at_end:
+            end()
         for monitor in self.monitors:
             monitor.stop()
 
