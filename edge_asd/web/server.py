@@ -28,7 +28,8 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from edge_asd.errors import ConfigError
-from edge_asd.health import Health, HealthBoard
+from edge_asd.health import Check, Health, HealthBoard
+from edge_asd.remedies import remedy_of
 from edge_asd.web.access import Token, listen_address
 
 logger = logging.getLogger(__name__)
@@ -121,13 +122,18 @@ class HttpServer:
 
     def _healthz(self) -> _Answer:
         worst = self._board.worst()
-        checks = {
-            name: {"status": check.status.value, "text": check.text}
-            for name, check in self._board.snapshot().items()
-        }
+        checks = {name: _shown(name, check) for name, check in self._board.snapshot().items()}
         body = json.dumps({"status": worst.value, "checks": checks}, indent=2) + "\n"
         status = HTTPStatus.OK if worst is not Health.CRITICAL else HTTPStatus.SERVICE_UNAVAILABLE
         return status, "application/json", body.encode()
+
+
+def _shown(name: str, check: Check) -> dict[str, str]:
+    """A check, with a remedy where it needs one."""
+    found = {"status": check.status.value, "text": check.text}
+    if check.status not in (Health.HEALTHY, Health.SKIPPED):
+        found["remedy"] = remedy_of(name)
+    return found
 
 
 def _probe(passed: bool, why_not: str) -> _Answer:  # noqa: FBT001 - reads well at its two calls

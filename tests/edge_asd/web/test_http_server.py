@@ -15,6 +15,7 @@ from support.stopwatch import Stopwatch
 
 from edge_asd.errors import ConfigError
 from edge_asd.health import Health, HealthBoard
+from edge_asd.remedies import remedy_of
 from edge_asd.web import server as web
 from edge_asd.web.access import Token
 from edge_asd.web.server import HttpServer
@@ -75,11 +76,15 @@ def test_readyz_passes_once_ready(probed):
 
 def test_healthz_shows_every_check_and_fails_on_a_critical_one(probed):
     probed.board.set("mqtt", Health.WARNING, "broker away")
+    probed.board.set("events", Health.HEALTHY, "events are stored")
     status, headers, body = probed.get("/healthz?verbose=1")
     assert (status, headers["Content-Type"]) == (200, "application/json")
     assert json.loads(body) == {
         "status": "warning",
-        "checks": {"mqtt": {"status": "warning", "text": "broker away"}},
+        "checks": {
+            "events": {"status": "healthy", "text": "events are stored"},
+            "mqtt": {"status": "warning", "text": "broker away", "remedy": remedy_of("mqtt")},
+        },
     }
     probed.board.set("disk", Health.CRITICAL, "full")
     assert probed.get("/healthz")[0] == 503
