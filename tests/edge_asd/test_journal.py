@@ -105,6 +105,12 @@ def test_ids_are_unique_and_well_formed():
     assert all(f"-- {i}\n" in catalogue() for i in ids)
 
 
+def test_the_page_about_the_service_lists_every_kind():
+    page = (PACKAGE.parent / "docs/service.md").read_text()
+    for kind in CLASSES:
+        assert f"| `{kind.name}` | `{kind.message_id}` |" in page
+
+
 @pytest.fixture
 def journal(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:

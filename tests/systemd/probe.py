@@ -246,7 +246,12 @@ def operate(broker, heard):
     note("first", first["id"])
     note("kinds", kinds())
     note("catalogue", run("journalctl", "-x", "--no-pager", "-n", "6", "EDGE_ASD_KIND=alert-new"))
-    note("by monitor", [e["MESSAGE"] for e in journal("EDGE_ASD_MONITOR=pump")])
+    run("journalctl", "--sync")
+    read = ("journalctl", "--no-pager", "-o")
+    note("by monitor", run(*read, "short-iso", "EDGE_ASD_MONITOR=pump"))
+    names = "MESSAGE,PRIORITY,EDGE_ASD_KIND,EDGE_ASD_MONITOR,EDGE_ASD_EVENT_ID,EDGE_ASD_SEVERITY"
+    new = found["kinds"]["alert-new"]["MESSAGE_ID"]
+    note("by id", run(*read, "json", f"--output-fields={names}", f"MESSAGE_ID={new}"))
     note("secret in journal", SECRET in json.dumps(journal()))
 
 
