@@ -37,6 +37,7 @@ def status_of(monitor: Monitor, clock: SteadyClock) -> dict[str, Any]:
         "progress": standing.progress,
         "provisional": profile.calibration.provisional if profile else None,
         "event_id": monitor.alert.id if monitor.alert else None,
+        "confirmed_windows": profile.targets.windows if profile and profile.targets else 0,
         "acked_by": monitor.alert.acked_by if monitor.alert else None,
         **switches_answer(monitor.switches, clock),
     }

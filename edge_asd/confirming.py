@@ -37,6 +37,8 @@ class Plan:
     recording: Recording
     sound: AlertSound
     preview: Preview
+    created_at: str
+    """Of the profile it was made for."""
 
     def applied(self, profile: Profile) -> Profile:
         """The profile with the change; it may have been recalibrated meanwhile."""
@@ -144,7 +146,7 @@ def plan_confirmation(
         others=tuple(others),
         unreadable=tuple(unreadable),
     )
-    return Plan(recording, sound, preview)
+    return Plan(recording, sound, preview, profile.created_at)
 
 
 def undone(profile: Profile, text: str, by: str, now: float) -> Profile:

@@ -25,6 +25,7 @@ from edge_asd.evidence.desk import EvidenceDesk
 from edge_asd.feeding import Feeding
 from edge_asd.history import History
 from edge_asd.ledger import Ledger
+from edge_asd.normals import Normals
 from edge_asd.publish.connect import broker_settings, open_mqtt
 from edge_asd.publish.jsonl import JsonlSink
 from edge_asd.publish.mqtt import MqttSink
@@ -108,6 +109,8 @@ class Parts:
             drain_s=_DRAIN_S,
         )
         Commands(self.worker, switchboard, self.report)
+        normals = Normals(self.worker, self.bundle, common.state_dir, spawn=spawn)
+        closers.callback(normals.stop)
         Rehearsals(self.worker, self.report, common.board, self.store, mqtt=lambda: self.mqtt)
         replay = replay_verb(self.store, lambda: self.report.topics if self.mqtt else None)
         self.worker.learn_verb("replay", replay)

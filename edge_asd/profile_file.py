@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -154,3 +155,30 @@ def read_profile_file(path: Path, monitor: str) -> ProfileFile:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ProfileError(f"{path}: {where}: {first['msg']}; enrol {monitor} again") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What was confirmed as normal for one monitor, without the windows."""
+
+    recordings: tuple[RecordingSection, ...] = ()
+    changes: tuple[ChangeSection, ...] = ()
+
+    def of(self, event_id: str) -> RecordingSection | None:
+        """What is known of the confirmation of an alert that is in force."""
+        return next((one for one in self.recordings if one.event_id == event_id), None)
+
+
+def confirmed_in(state_dir: Path) -> dict[str, Confirmed]:
+    """What was confirmed, by monitor; profiles that cannot be read have nothing to say."""
+    found = {}
+    for path in sorted(state_dir.glob("profiles/*/profile.json")):
+        name = path.parent.name
+        try:
+            file = read_profile_file(path, name)
+        except ProfileError:
+            found[name] = Confirmed()
+        else:
+            recordings = file.targets.recordings if file.targets else ()
+            found[name] = Confirmed(recordings, file.changes)
+    return found

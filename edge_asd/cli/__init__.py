@@ -33,6 +33,7 @@ _COMMANDS = {
     "check": "Check the operator's file, the bundle and the profiles.",
     "events": "List alerts; show, export and pin their evidence.",
     "outbox": "List what waits for the broker; check, repair and send it again.",
+    "normal": "Say that an alert was no fault, see what that masks, take it back.",
     "ledger": "Show what became of every second of every monitor.",
     "threshold": "Show the thresholds in force, and what others would have raised.",
     "service": "Install, remove and look at the systemd service.",

@@ -22,6 +22,7 @@ from edge_asd.cli.options import json_option, state_dir_option, state_dir_path
 from edge_asd.errors import DataError, StorageError, UsageError
 from edge_asd.evidence.reader import EvidenceReader
 from edge_asd.evidence.records import Kept
+from edge_asd.profile_file import Confirmed, confirmed_in
 from edge_asd.publish.store import FILE_NAME
 
 
@@ -98,10 +99,11 @@ def show(given: Given, *, event_id: str, state_dir: str | None, as_json: bool) -
     """
     folder, story = _found(given, state_dir, event_id)
     missing = why_without(folder, story)
+    confirmed = confirmed_in(folder).get(story.monitor, Confirmed()).of(story.id)
     if as_json or given.as_json:
-        click.echo(json.dumps(json_of(story, missing), ensure_ascii=False))
+        click.echo(json.dumps(json_of(story, missing, confirmed), ensure_ascii=False))
         return
-    for line in text_of(story, missing):
+    for line in text_of(story, missing, confirmed):
         click.echo(line)
 
 

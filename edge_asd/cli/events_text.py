@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edge_asd.cli.events_find import Step, Story
+from edge_asd.cli.normal_text import said_of
 from edge_asd.evidence.reader import read_json
 from edge_asd.evidence.records import CLIP, DETAILS, SPECTROGRAM, Kept
+from edge_asd.profile_file import RecordingSection
 from edge_asd.publish.messages import EventMessage, MicrophoneMessage
 from edge_asd.records import EventType
 
@@ -30,14 +32,17 @@ def line_of(step: Step, kept: Mapping[str, Kept]) -> str:
     ).rstrip()
 
 
-def text_of(story: Story, missing: str) -> Iterator[str]:
+def text_of(story: Story, missing: str, confirmed: RecordingSection | None = None) -> Iterator[str]:
     """Everything about one alert.
 
     Args:
         story: The alert or fault.
         missing: Why it has no evidence.
+        confirmed: Its confirmation as normal, while that is in force.
     """
     yield from _heading(story)
+    if confirmed is not None:
+        yield _row("no fault", said_of(confirmed))
     if story.steps:
         yield ""
         yield "steps"
@@ -50,7 +55,9 @@ def text_of(story: Story, missing: str) -> Iterator[str]:
     yield from _evidence(story.kept)
 
 
-def json_of(story: Story, missing: str) -> dict[str, Any]:
+def json_of(
+    story: Story, missing: str, confirmed: RecordingSection | None = None
+) -> dict[str, Any]:
     """The same for scripts."""
     kept = story.kept
     return {
@@ -59,6 +66,11 @@ def json_of(story: Story, missing: str) -> dict[str, Any]:
         "steps": [step.model_dump(mode="json", by_alias=True) for step in story.steps],
         "evidence": None if kept is None else _evidence_json(kept),
         "evidence_missing": missing,
+        "confirmed_normal": (
+            None
+            if confirmed is None
+            else {"by": confirmed.by, "at": confirmed.at, "expires_at": confirmed.expires_at}
+        ),
     }
 
 

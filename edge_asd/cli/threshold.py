@@ -221,7 +221,8 @@ def _nothing(folder: Path, name: str, enrolled_at: str, others_s: float, days: f
     if others_s:
         return (
             f"{name}: {others_s / 3600.0:.1f} h of history were scored with other profiles, before "
-            f"it was enrolled on {enrolled_at}, and their scores do not compare; let it listen"
+            f"it was enrolled on {enrolled_at} or sound was confirmed as normal, and their scores "
+            "do not compare; let it listen"
         )
     if days is not None:
         return f"{name}: nothing was scored in the last {days:g} days; leave --days out"
