@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -11,7 +12,8 @@ import time
 import numpy as np
 import pytest
 from brokers import PATIENCE_S
-from support.processes import FAULT, PUMP, DaemonProcess
+from support.moved import NAMES
+from support.processes import FAULT, PUMP, DaemonProcess, cli
 from support.service_manager import ServiceManager
 
 PROMTOOL = shutil.which("promtool")
@@ -51,11 +53,14 @@ def test_metrics_of_a_live_daemon_move_and_are_accepted_by_promtool(plant, tmp_p
         daemon.until(lambda: daemon.metric("evidence_clips_total", result="kept") == 1)
         daemon.until(lambda: daemon.metric("evidence_bytes"))
         assert daemon.metric("evidence_quota_bytes") == 512e6
+        text = daemon.get("/metrics")[1]
+        exported = set(re.findall(r"^# TYPE edge_asd_(\w+)", text, re.MULTILINE))
+        assert exported == set(NAMES)  # of support.moved: none without a test that moves it
         if PROMTOOL is None:
             pytest.skip("promtool is not installed")
         checked = subprocess.run(
             [PROMTOOL, "check", "metrics"],
-            input=daemon.get("/metrics")[1],
+            input=text,
             capture_output=True,
             text=True,
             check=False,
@@ -85,6 +90,19 @@ def test_metrics_of_delivery_move_with_the_broker(plant, mosquitto, tmp_path):
         daemon.until(lambda: daemon.metric("mqtt_connected") == 1)
         update = {"class": "event_update", "result": "no_subscribers"}
         daemon.until(lambda: daemon.metric("mqtt_publish_total", **update))
+
+
+def test_metrics_of_rehearsals_move_and_no_other(plant, tmp_path):
+    config = plant.config(tmp_path, f"{PUMP}&speed=4", evidence=NO_EVIDENCE)
+    with DaemonProcess(plant.state(tmp_path), "--config", config) as daemon:
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+        result = cli("simulate", "--fault", "alarm", "--seconds", "2", "--state-dir", daemon.state)
+        assert result.returncode == 0, result.stderr
+        assert daemon.metric("rehearsals_total", fault="alarm") == 1
+        assert "rehearsal=" in daemon.log
+        for severity in ("warning", "alarm"):
+            assert daemon.metric("alerts_total", severity=severity) == 0
+            assert daemon.metric("alert_active", severity=severity) == 0
 
 
 def test_probes_answer_and_the_page_of_checks_names_every_part(plant, tmp_path):

@@ -159,6 +159,8 @@ def test_ten_reloads_cost_a_monitor_whose_section_is_the_same_nothing(start, mos
     assert daemon.metric("windows_total", monitor="pump", result="gapped") == 0
     assert daemon.metric("capture_lost_seconds_total", monitor="pump") == 0
     assert daemon.metric("config_reloads_total", result="applied") == 10
+    reloaded_at = daemon.metric("config_last_reload_success_timestamp_seconds")
+    assert reloaded_at > daemon.metric("start_time_seconds")
     assert daemon.stop()[0] == 0
     heard = accounts(daemon.state, "pump")
     # What the first window lacked, and the last second, which none covers.

@@ -84,6 +84,7 @@ def test_what_sources_and_clocks_say_is_shown(monkeypatch):
     assert bench.metric("capture_surplus_seconds", **pump) == 1.5
     assert bench.metric("clock_synchronized") == 1
     assert bench.metric("clock_steps_total") == 0
+    assert bench.metric("health_checks", status="healthy") == 2
     bench.wall.now_s += 3600.0
     bench.pass_s(1.0)
     bench.pass_s(1.0)
