@@ -33,7 +33,7 @@ class MessageClass:
     most: int = logging.CRITICAL
     """Levels, where one template serves two kinds."""
     each: bool = True
-    """Every line is written; else one that says the same again is counted only."""
+    """Every line is written; else only so many of them in a while."""
 
     def fits(self, record: logging.LogRecord, values: Mapping[str, str]) -> bool:
         """Whether a line is of this kind."""
@@ -140,7 +140,6 @@ CLASSES = (
         "capture",
         "source=%s",
         "A source of sound came or went.",
-        each=False,
     ),
     MessageClass(
         "broker-lost",

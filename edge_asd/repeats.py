@@ -35,6 +35,8 @@ class Repeats:
 
     Args:
         exempt: Whether a line is always written.
+        change: Whether a line tells of a change, which may go back and forth: then only the number
+            of lines is limited, so that the last of a few is never missing.
         clock: Monotonic seconds.
         interval_s: How long a line is held back.
     """
@@ -42,10 +44,12 @@ class Repeats:
     def __init__(
         self,
         exempt: Callable[[logging.LogRecord], bool] = lambda _: False,
+        change: Callable[[logging.LogRecord], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
         interval_s: float = INTERVAL_S,
     ) -> None:
-        self._exempt, self._clock, self._interval_s = exempt, clock, interval_s
+        self._exempt, self._change = exempt, change
+        self._clock, self._interval_s = clock, interval_s
         self._heard: OrderedDict[Hashable, _Heard] = OrderedDict()
 
     def take(self, record: logging.LogRecord) -> list[logging.LogRecord]:
@@ -56,9 +60,10 @@ class Repeats:
             return [*due, record]
         same = self._look_up((record.name, str(record.msg), _words(record)), record, now_s)
         kind = self._look_up((record.name, str(record.msg)), record, now_s)
-        if same.written or (kind.written >= LINES and record.levelno < logging.ERROR):
+        repeated = same.written and not self._change(record)
+        if repeated or (kind.written >= LINES and record.levelno < logging.ERROR):
             # Counted once: with the line if that was written before, else with its kind.
-            (same if same.written else kind).held_back += 1
+            (same if repeated else kind).held_back += 1
             return due
         same.written += 1
         kind.written += 1

@@ -132,7 +132,7 @@ def set_up_logging(verbose: int = 0) -> None:
         lines.setFormatter(_PriorityFormatter())
         if writes_to_journal(os.environ, sys.stderr):
             handler = JournalHandler(fallback=lines)
-    root.handlers[:] = [QuietHandler(handler, Repeats(exempt=_is_counted))]
+    root.handlers[:] = [QuietHandler(handler, Repeats(_is_counted, _is_a_change))]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
@@ -140,6 +140,11 @@ def _is_counted(record: logging.LogRecord) -> bool:
     """Alerts, states and whatever else somebody counts: each of them is written."""
     kind = class_of(record, values_of(record))
     return kind is not None and kind.each
+
+
+def _is_a_change(record: logging.LogRecord) -> bool:
+    """What comes and goes, as the broker does."""
+    return class_of(record, values_of(record)) is not None
 
 
 def _formatter() -> logging.Formatter:

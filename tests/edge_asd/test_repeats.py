@@ -67,6 +67,16 @@ def test_what_is_exempt_is_written_every_time():
     assert len(log.written) == 50
 
 
+def test_what_comes_and_goes_is_told_each_time_until_it_is_too_often():
+    log = Log(change=lambda record: record.msg == "broker %s")
+    for n in range(100):
+        log.say("broker %s", ("lost", "found")[n % 2])
+    assert log.written == ["broker lost", "broker found"] * (LINES // 2)
+    log.now_s = 301.0
+    log.say("broker %s", "found")
+    assert log.written[-2:] == ["unlogged=80 more like: broker lost", "broker found"]
+
+
 def test_debugging_is_never_held_back():
     log = Log()
     for _ in range(50):

@@ -37,6 +37,10 @@ def why_not():
     return ""
 
 
+class CannotBoot(Exception):  # noqa: N818 - a reason to skip
+    """This machine does not let us mount what a container needs."""
+
+
 class Container:
     """Files of a machine that is booted once; a context manager that leaves nothing behind.
 
@@ -56,8 +60,11 @@ class Container:
         try:
             self._mount()
             self._install()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, subprocess.CalledProcessError):
+                said = error.stderr.decode(errors="replace").strip()
+                raise CannotBoot(f"{error.cmd[0]} does not work here: {said}") from error
             raise
         return self
 
