@@ -26,7 +26,7 @@ from edge_asd.errors import DataError, UsageError
 from edge_asd.publish.fsck import Finding, look_through
 from edge_asd.publish.outbox import Waiting
 from edge_asd.publish.replay import Replayed, Span
-from edge_asd.publish.salvage import mend, salvage
+from edge_asd.publish.salvage import mend, resume, salvage
 from edge_asd.publish.store import FILE_NAME, EventStore
 from edge_asd.publish.topics import Topics
 from edge_asd.redelivery import COMMAND
@@ -138,6 +138,8 @@ def _found(folder: Path, config: Config) -> list[Finding]:
 
 def _repaired(folder: Path, config: Config, *, quiet: bool) -> list[Finding]:
     path = folder / FILE_NAME
+    if resume(path):
+        click.echo("finished an earlier repair", err=quiet)
     before = _found(folder, config)
     if any(finding.check == "damaged" for finding in before):
         aside, saved = salvage(path, now_s=time.time())

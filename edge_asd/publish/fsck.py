@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_asd.clock import CLOCK_FLOOR_S
 from edge_asd.database import BUSY_TIMEOUT_S
 from edge_asd.errors import StorageError
+from edge_asd.publish.outbox import RowClass
 from edge_asd.publish.stored import parse_stored
 from edge_asd.publish.tables import SCHEMA
 
@@ -141,7 +142,9 @@ def _outbox(connection: sqlite3.Connection, max_age_s: float, now_s: float) -> I
     for row in connection.execute(query):
         number, row_class, monitor, seq, created_at, size, topic, payload, event, oldest = row
         name = f"message {number} ({row_class}, monitor {monitor}, number {seq})"
-        if row_class != "report":
+        if RowClass.of(row_class).value != row_class:
+            yield _damaged(f"{name}: there is no such class")
+        if row_class != RowClass.REPORT.value:
             # Events are forgotten oldest first, which may well be before they are delivered.
             if event is None and oldest is not None and seq > oldest:
                 yield Finding(

@@ -30,6 +30,11 @@ class RowClass(str, Enum):
     EVENT_END = "event_end"
     REPORT = "report"
 
+    @classmethod
+    def of(cls, stored: str) -> RowClass:
+        """What a row says, or, where its disk spoiled that, the class that is given up last."""
+        return cls(stored) if stored in cls._value2member_map_ else cls.EVENT_NEW
+
 
 class DropReason(str, Enum):
     """Why a row was given up."""
@@ -226,7 +231,7 @@ class Outbox:
                 message=Message(
                     topic=topic,
                     payload=payload,
-                    row_class=RowClass(row_class),
+                    row_class=RowClass.of(row_class),
                     monitor=monitor,
                     seq=seq,
                     retain=bool(retain),
@@ -249,7 +254,7 @@ class Outbox:
             return connection.execute(query).fetchall() if exists else []
 
         for number, row_class, monitor, seq, topic, created_at, size in self._database.read(select):
-            yield Waiting(number, RowClass(row_class), monitor, seq, topic, created_at, size)
+            yield Waiting(number, RowClass.of(row_class), monitor, seq, topic, created_at, size)
 
     def ack(self, *ids: int) -> None:
         """Delete rows that the broker has; an unknown id is fine.
@@ -314,7 +319,7 @@ def _drop(
     losses: Counter[tuple[RowClass, DropReason]],
 ) -> None:
     connection.executemany("DELETE FROM outbox WHERE id = ?", [(number,) for number, _ in rows])
-    losses.update((RowClass(row_class), reason) for _, row_class in rows)
+    losses.update((RowClass.of(row_class), reason) for _, row_class in rows)
 
 
 def _nothing() -> None:

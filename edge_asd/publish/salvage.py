@@ -12,7 +12,9 @@ from typing import Any
 
 from edge_asd.database import Database
 from edge_asd.errors import StorageError
+from edge_asd.files import sync_folder
 from edge_asd.publish.fsck import open_to_read
+from edge_asd.publish.outbox import RowClass
 from edge_asd.publish.tables import SCHEMA
 
 _SIDES = ("-wal", "-shm")
@@ -47,7 +49,7 @@ def salvage(path: Path, *, now_s: float) -> tuple[Path, dict[str, int]]:
     Raises:
         StorageError: The new file cannot be written; then the old one is still in its place.
     """
-    fresh = path.with_name(f"{path.name}.salvaged")
+    fresh = _fresh(path)
     _remove(fresh)
     try:
         Database(fresh, SCHEMA, clock=lambda: now_s).close()
@@ -55,17 +57,42 @@ def salvage(path: Path, *, now_s: float) -> tuple[Path, dict[str, int]]:
             saved = {table: _carry(old, new, table) for table in _tables(new)}
             _adopt(new)
             _mend(new)
+        _sync(fresh)
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_s))
         aside = path.with_name(f"{path.name}.corrupt-{stamp}")
         for suffix in ("", *_SIDES):
             side = path.with_name(path.name + suffix)
             if side.exists():
                 side.replace(aside.with_name(aside.name + suffix))
-        _sync(fresh)
         fresh.replace(path)
+        sync_folder(path.parent)
     except (OSError, sqlite3.Error) as error:
         raise StorageError(f"{fresh}: {error}: make space, and check the disk") from error
     return aside, saved
+
+
+def resume(path: Path) -> bool:
+    """Put the file of a salvage in its place that was interrupted at the very end.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        StorageError: It cannot be moved.
+    """
+    fresh = _fresh(path)
+    if path.exists() or not fresh.exists():
+        return False
+    try:
+        fresh.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(f"{fresh}: {error}: move it to {path.name} by hand") from error
+    return True
+
+
+def _fresh(path: Path) -> Path:
+    return path.with_name(f"{path.name}.salvaged")
 
 
 def _tables(connection: sqlite3.Connection) -> list[str]:
@@ -83,8 +110,18 @@ def _carry(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> int:
     insert = f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - of a schema
     before = new.total_changes
     for row in _readable(old, table, names):
-        new.execute(insert, row)
+        values = dict(zip(columns, row, strict=True))
+        if table == "outbox":
+            _fit(values)
+        new.execute(insert, tuple(values.values()))
     return new.total_changes - before
+
+
+def _fit(row: dict[str, Any]) -> None:
+    """Make a row of the outbox whose class was damaged one that is never given up early."""
+    row["class"] = RowClass.of(str(row.get("class"))).value
+    if row.get("retain") not in (0, 1):
+        row["retain"] = 0
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:

@@ -86,8 +86,8 @@ class Ear:
 class FaultProxy:
     """Stands between clients and a broker and does to each packet what ``judge`` says.
 
-    ``judge(from_client, kind)`` returns ``pass``, ``lose`` or ``cut``. Packets that clients sent
-    are counted by kind before they are judged.
+    ``judge(from_client, kind)`` returns ``pass``, ``lose``, ``cut``, or bytes to be sent instead.
+    Packets that clients sent are counted by kind before they are judged.
     """
 
     def __init__(self, target_port):
@@ -135,7 +135,7 @@ class FaultProxy:
                 verdict = self.judge(from_client, kind)
                 if verdict == CUT:
                     break
-                if verdict == PASS:
-                    sink.sendall(raw)
+                if verdict != LOSE:
+                    sink.sendall(raw if verdict == PASS else verdict)
         cut(source)
         cut(sink)

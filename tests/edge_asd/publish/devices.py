@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 from brokers import eventually
@@ -71,3 +72,8 @@ class Device:
 
     def wait_connected(self):
         eventually(lambda: self.sink.connected, what="a connection")
+
+
+def sequence(payloads):
+    """Sequence numbers in the order of their first arrival."""
+    return list(dict.fromkeys(json.loads(payload)["seq"] for payload in payloads))

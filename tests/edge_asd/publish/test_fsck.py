@@ -13,7 +13,7 @@ from publish_samples import WALL_S, message, notice_message
 
 from edge_asd.errors import StorageError
 from edge_asd.publish.fsck import look_through
-from edge_asd.publish.salvage import mend, salvage
+from edge_asd.publish.salvage import mend, resume, salvage
 from edge_asd.publish.store import EventStore
 from edge_asd.publish.tables import SCHEMA
 
@@ -188,6 +188,29 @@ def test_one_damaged_leaf_costs_only_the_rows_on_it(large, tmp_path):
     after = contents(path)["outbox"]
     assert saved["outbox"] == len(after) >= len(before) - 12
     assert [row for row in before if row in after] == after
+
+
+def test_a_message_whose_class_was_damaged_is_delivered_all_the_same(path):
+    before = contents(path)["outbox"]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("UPDATE outbox SET class = 'event_upd', retain = 7 WHERE seq = 4")
+    assert set(checks(path)) == {"damaged"}
+    store = EventStore(path.parent, clock=lambda: WALL_S)
+    assert len(store.outbox.head(99)) == len(before)
+    store.close()
+    salvage(path, now_s=WALL_S)
+    assert checks(path) == []
+    repaired = contents(path)["outbox"]
+    assert [row[:3] for row in repaired] == [row[:3] for row in before]
+
+
+def test_a_salvage_that_was_interrupted_at_its_very_end_is_finished(path):
+    before = contents(path)
+    path.rename(path.with_name("events.db.salvaged"))
+    assert resume(path)
+    assert contents(path) == before
+    assert not resume(path)
 
 
 def test_a_file_of_which_nothing_can_be_read_is_kept_and_replaced(path):

@@ -13,17 +13,12 @@ from pathlib import Path
 
 import pytest
 from brokers import PATIENCE_S, Gate, SmallBroker, Subscriber, eventually
-from devices import EVENTS, TOPICS, Device
+from devices import EVENTS, TOPICS, Device, sequence
 
 import edge_asd
 from edge_asd.health import Health
 from edge_asd.publish.mqtt_settings import Timing
 from edge_asd.publish.outbox import Message, RowClass
-
-
-def sequence(payloads):
-    """Sequence numbers in the order of their first arrival."""
-    return list(dict.fromkeys(json.loads(payload)["seq"] for payload in payloads))
 
 
 def settled(subscriber, topic, payload):
