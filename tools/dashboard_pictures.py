@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 FOLDER = Path(__file__).resolve().parents[1] / "deploy" / "grafana" / "dashboards"
 COLUMNS, COLUMN_IN, ROW_IN = 24, 0.58, 0.31
-HEAD_IN = 0.55
+HEAD_IN = 0.42
 INK, FAINT, PAPER, CARD = "#22252b", "#70757f", "#eef0f3", "#ffffff"
 COLOURS = {
     "green": "#56a64b",
@@ -100,15 +100,19 @@ def _number(value: float, unit: str, decimals: int | None = None) -> str:
     """A value with its unit, short."""
     if math.isnan(value):
         return ""
-    if unit == "percentunit":
-        return f"{value * 100:.3g} %"
-    if unit == "bytes":
-        return f"{value / 2**20:.3g} MiB"
-    if unit == "s" and value >= 120:
-        return f"{value / 60:.{decimals if decimals is not None else 3}f} min"
-    if unit == "s" and 0 < value < 1:
-        return f"{value * 1000:.3g} ms"
-    return f"{value:.4g}" + {"s": " s", "dB": " dB", "ops": " /s"}.get(unit, "")
+    scale, name = _scaled(unit, abs(value))
+    digits = f".{decimals}f" if decimals is not None else ".3g"
+    return f"{value / scale:{digits}} {name}".strip()
+
+
+def _scaled(unit: str, largest: float) -> tuple[float, str]:
+    """What values of a unit are divided by to be read easily, and what the quotient is called."""
+    if unit == "s":
+        if 0 < largest < 1:
+            return 1e-3, "ms"
+        return (60.0, "min") if largest > 120 else (1.0, "s")
+    known = {"percentunit": (0.01, "%"), "bytes": (2.0**20, "MiB"), "dB": (1.0, "dB")}
+    return known.get(unit, (1.0, "/s" if unit == "ops" else ""))
 
 
 def _colour(name: str) -> str:
@@ -169,39 +173,50 @@ def _time_axis(axes: Axes, span: Span) -> None:
 def _draw_curves(axes: Axes, panel: Json, found: list[Series], span: Span) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     found = sorted(found, key=lambda series: series.legend)
-    stacked = defaults["custom"]["stacking"]["mode"] == "normal"
-    if stacked:
+    largest = max((abs(value) for one in found for _, value in one.points), default=0.0)
+    scale, unit = _scaled(defaults["unit"], largest)
+    if defaults["custom"]["stacking"]["mode"] == "normal":
         times = sorted({at for series in found for at, _ in series.points})
-        values = [[dict(series.points).get(at, 0.0) for at in times] for series in found]
-        walls = [_wall(at) for at in times]
+        known = [dict(series.points) for series in found]
         axes.stackplot(
-            walls, *values, labels=[s.legend for s in found], colors=CYCLE, alpha=0.75, linewidth=0
-        )  # type: ignore[arg-type]
-    for index, series in enumerate([] if stacked else found):
-        points = _with_gaps(series.points, span.step_s)
-        axes.plot(
-            [_wall(at) for at, _ in points],  # type: ignore[arg-type]
-            [value for _, value in points],
-            color=CYCLE[index % len(CYCLE)],
-            linewidth=1.1,
-            label=series.legend,
+            [_wall(at) for at in times],  # type: ignore[arg-type]
+            *([values.get(at, 0.0) / scale for at in times] for values in known),
+            labels=[series.legend for series in found],
+            colors=CYCLE,
+            alpha=0.75,
+            linewidth=0,
         )
+    else:
+        for index, series in enumerate(found):
+            points = _with_gaps(series.points, span.step_s)
+            axes.plot(
+                [_wall(at) for at, _ in points],  # type: ignore[arg-type]
+                [value / scale for _, value in points],
+                color=CYCLE[index % len(CYCLE)],
+                linewidth=1.1,
+                label=series.legend,
+            )
     _time_axis(axes, span)
     axes.grid(axis="y", color="#e3e5e8", linewidth=0.6)
-    axes.set_ylim(defaults.get("min"), defaults.get("max"))
-    if defaults.get("min") == 0 and axes.get_ylim()[1] < 1e-9:
-        axes.set_ylim(0, 1)
-    unit = defaults["unit"]
-    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: _number(value, unit)))
-    axes.yaxis.set_major_locator(ticker.MaxNLocator(5))
+    if "min" in defaults:
+        axes.set_ylim(bottom=defaults["min"] / scale)
+    if "max" in defaults or not largest:
+        axes.set_ylim(top=defaults.get("max", scale) / scale)
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(5, integer=defaults["unit"] == "short"))
+    axes.yaxis.set_major_formatter(
+        ticker.FuncFormatter(lambda value, _: f"{value:.4g} {unit}".strip())
+    )
     if found:
-        columns = max(1, min(4, round(panel["gridPos"]["w"] / 4)))
         axes.legend(
-            loc="upper left", bbox_to_anchor=(-0.02, -0.12), ncols=columns, fontsize=6.5,
-            frameon=False, handlelength=1.0, labelcolor=INK, columnspacing=1.2,
+            loc="upper left", bbox_to_anchor=(-0.02, -0.12), ncols=_legend_columns(panel),
+            fontsize=6.5, frameon=False, handlelength=1.0, labelcolor=INK, columnspacing=1.2,
         )  # fmt: skip
     else:
         axes.text(0.5, 0.5, "no data", color=FAINT, ha="center", transform=axes.transAxes)
+
+
+def _legend_columns(panel: Json) -> int:
+    return max(1, min(4, round(panel["gridPos"]["w"] / 4)))
 
 
 def _with_gaps(points: list[tuple[float, float]], step_s: float) -> list[tuple[float, float]]:
@@ -310,8 +325,7 @@ def _inside(
     x, y, w, h = box
     left, right, above, below = 0.18, 0.18, 0.34, 0.14
     if panel["type"] == "timeseries":
-        columns = max(1, min(4, round(panel["gridPos"]["w"] / 4)))
-        left, below = 0.68, 0.38 + 0.16 * math.ceil(len(found) / columns)
+        left, below = 0.68, 0.38 + 0.16 * math.ceil(len(found) / _legend_columns(panel))
     if panel["type"] == "state-timeline":
         longest = max((len(one.legend) for one in found), default=4)
         left, below = 0.3 + 0.062 * longest, 0.34
