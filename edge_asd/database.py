@@ -60,14 +60,16 @@ class _CorruptError(Exception):
 class Database:
     """A transactional file, safe to use from every thread of the process.
 
-    A damaged file is moved aside as ``<name>.corrupt-<time>``, loudly, and a fresh one started:
-    monitoring and new alerts matter more than old ones.
+    A damaged file is moved aside as ``<name>.corrupt-<time>``, loudly, and a fresh one started,
+    with what can be read of the old one if it can be salvaged: monitoring goes on.
 
     Args:
         path: The file; its folder must exist.
         schema: What is in it.
         clock: Wall time, seconds since 1970 UTC.
         read_only: Look only: never creates, repairs or moves anything.
+        salvage: Puts a new file with all that can be read in place of a damaged one, and says where
+            that went; without it, or where it fails, the new file is empty.
 
     Raises:
         StorageError: It cannot be opened, or a newer version wrote it.
@@ -80,6 +82,7 @@ class Database:
         *,
         clock: Callable[[], float] = time.time,
         read_only: bool = False,
+        salvage: Callable[[Path], Path] | None = None,
     ) -> None:
         self.path = path
         self.schema = schema
@@ -87,6 +90,7 @@ class Database:
         """Where a damaged file went during this run."""
         self._clock = clock
         self._read_only = read_only
+        self._salvage = salvage
         self._lock = threading.RLock()
         self._damage: _CorruptError | None = None
         try:
@@ -145,13 +149,33 @@ class Database:
             raise StorageError(
                 f"{self.path}: damaged ({damage}): start the daemon, which moves it aside"
             ) from damage
-        self._move_aside(str(damage))
+        if not self._salvaged(damage):
+            self._move_aside(str(damage))
         try:
             return self._open()
         except _CorruptError as error:
             raise StorageError(
                 f"{self.path}: damaged again at once ({error}): replace the disk"
             ) from error
+
+    def _salvaged(self, damage: _CorruptError) -> bool:
+        """Whether a file with everything that could be read took the place of the damaged one."""
+        if self._salvage is None:
+            return False
+        try:
+            self.moved_aside = self._salvage(self.path)
+        except StorageError as error:
+            logger.error("database cannot be salvaged error=%s", error)  # noqa: TRY400 - expected
+            return False
+        logger.error(
+            "database damaged, some %s may be lost; goes on with what could be read "
+            "path=%s moved_to=%s error=%s",
+            self.schema.holds,
+            self.path,
+            self.moved_aside,
+            damage,
+        )
+        return True
 
     def _transaction(self, begin: str, action: Action[T]) -> T:
         connection = self._connection

@@ -1,4 +1,4 @@
-"""Repairs ``events.db`` while no daemon uses it; what can be read is kept, always."""
+"""Repairs ``events.db`` while nobody else uses it; what can be read is kept, always."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from edge_asd.database import Database
+from edge_asd.database import KEEP_CORRUPT_FILES, Database
 from edge_asd.errors import StorageError
 from edge_asd.files import sync_folder
 from edge_asd.publish.fsck import open_to_read
+from edge_asd.publish.incoming import is_topic
 from edge_asd.publish.outbox import RowClass
+from edge_asd.publish.stored import parse_stored
 from edge_asd.publish.tables import SCHEMA
 
 _SIDES = ("-wal", "-shm")
@@ -54,7 +56,7 @@ def salvage(path: Path, *, now_s: float) -> tuple[Path, dict[str, int]]:
     try:
         Database(fresh, SCHEMA, clock=lambda: now_s).close()
         with closing(open_to_read(path)) as old, closing(sqlite3.connect(fresh)) as new, new:
-            saved = {table: _carry(old, new, table) for table in _tables(new)}
+            saved = {table: _carry(old, new, table, now_s) for table in _tables(new)}
             _adopt(new)
             _mend(new)
         _sync(fresh)
@@ -66,6 +68,8 @@ def salvage(path: Path, *, now_s: float) -> tuple[Path, dict[str, int]]:
                 side.replace(aside.with_name(aside.name + suffix))
         fresh.replace(path)
         sync_folder(path.parent)
+        for old_file in sorted(path.parent.glob(f"{path.name}.corrupt-*Z"))[:-KEEP_CORRUPT_FILES]:
+            _remove(old_file)
     except (OSError, sqlite3.Error) as error:
         raise StorageError(f"{fresh}: {error}: make space, and check the disk") from error
     return aside, saved
@@ -100,7 +104,7 @@ def _tables(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in connection.execute(query)]
 
 
-def _carry(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> int:
+def _carry(old: sqlite3.Connection, new: sqlite3.Connection, table: str, now_s: float) -> int:
     """Copy what can be read of a table; how many rows."""
     known = _columns(new, table)
     columns = [name for name in _columns(old, table) if name in known]
@@ -111,17 +115,35 @@ def _carry(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> int:
     before = new.total_changes
     for row in _readable(old, table, names):
         values = dict(zip(columns, row, strict=True))
-        if table == "outbox":
-            _fit(values)
-        new.execute(insert, tuple(values.values()))
+        if _fit(table, values, now_s):
+            new.execute(insert, tuple(values.values()))
     return new.total_changes - before
 
 
-def _fit(row: dict[str, Any]) -> None:
-    """Make a row of the outbox whose class was damaged one that is never given up early."""
-    row["class"] = RowClass.of(str(row.get("class"))).value
-    if row.get("retain") not in (0, 1):
-        row["retain"] = 0
+def _fit(table: str, row: dict[str, Any], now_s: float) -> bool:
+    """Set right what was spoiled within a row; False where nothing can be made of it."""
+    if table == "monitors":
+        opened = [column for column in row if column.startswith("open_")]
+        row |= {column: row[column] if _reads(row[column]) else None for column in opened}
+        return isinstance(row["name"], str) and isinstance(row["seq"], int)
+    if table == "events":
+        return isinstance(row["seq"], int) and _reads(row["payload"])
+    if table == "outbox":
+        row["class"] = RowClass.of(str(row["class"])).value
+        row["retain"] = int(row["retain"] == 1)
+        if not isinstance(row["created_at"], float):
+            row["created_at"] = now_s
+        usable = isinstance(row["topic"], str) and is_topic(row["topic"])
+        event = row["class"] != RowClass.REPORT.value
+        return usable and isinstance(row["seq"], int) and (not event or _reads(row["payload"]))
+    return True
+
+
+def _reads(payload: object) -> bool:
+    try:
+        return isinstance(payload, (str, bytes)) and bool(parse_stored(payload))
+    except ValueError:
+        return False
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:

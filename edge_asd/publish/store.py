@@ -20,6 +20,7 @@ from edge_asd.errors import StorageError
 from edge_asd.publish.messages import EventMessage, MicrophoneMessage
 from edge_asd.publish.outbox import Dropped, Message, Outbox, RowClass
 from edge_asd.publish.replay import Replayed, Span, replay
+from edge_asd.publish.salvage import resume, salvage
 from edge_asd.publish.stored import StoredMessage, parse_stored
 from edge_asd.publish.tables import SCHEMA
 from edge_asd.publish.topics import Topics
@@ -75,7 +76,16 @@ class EventStore:
         self._clock = clock
         self._keep_s = keep_s
         self._keep_events = keep_events
-        self._database = Database(directory / FILE_NAME, SCHEMA, clock=clock, read_only=read_only)
+        path = directory / FILE_NAME
+        if not read_only:
+            resume(path)
+        self._database = Database(
+            path,
+            SCHEMA,
+            clock=clock,
+            read_only=read_only,
+            salvage=lambda path: salvage(path, now_s=clock())[0],
+        )
         self.outbox = Outbox(self._database, max_bytes=max_bytes, max_age_s=max_age_s, clock=clock)
         self.switches = SwitchTable(self._database)
         self._prune_at = clock()

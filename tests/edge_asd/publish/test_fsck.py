@@ -167,22 +167,29 @@ def test_whatever_page_is_damaged_the_rest_is_saved(large, tmp_path_factory, see
     store.close()
 
 
+def leaf_of(data, table_root, child):
+    """Page of a child of a table's inner page."""
+    inner = data[4096 * (table_root - 1) : 4096 * table_root]
+    assert inner[0] == 5, "the table has an inner page"
+    cell = int.from_bytes(inner[12 + 2 * child : 14 + 2 * child], "big")
+    return int.from_bytes(inner[cell : cell + 4], "big")
+
+
+def spoil_leaf(path, data):
+    """Damage one page of the outbox that holds rows."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = 'outbox'"
+        (root,) = connection.execute(query).fetchone()
+    with path.open("r+b") as file:
+        file.seek(4096 * (leaf_of(data, root, 3) - 1))
+        file.write(b"\xa5" * 4096)
+
+
 def test_one_damaged_leaf_costs_only_the_rows_on_it(large, tmp_path):
     path = tmp_path / "events.db"
     path.write_bytes(large)
     before = contents(path)["outbox"]
-    with closing(sqlite3.connect(path)) as connection:
-        (root,) = connection.execute(
-            "SELECT rootpage FROM sqlite_master WHERE name = 'outbox'"
-        ).fetchone()
-    data = path.read_bytes()
-    inner = data[4096 * (root - 1) : 4096 * root]
-    assert inner[0] == 5, "the table has an inner page"
-    cell = int.from_bytes(inner[12 + 2 * 3 : 12 + 2 * 4], "big")  # of the fourth child
-    leaf = int.from_bytes(inner[cell : cell + 4], "big")
-    with path.open("r+b") as file:
-        file.seek(4096 * (leaf - 1))
-        file.write(b"\xa5" * 4096)
+    spoil_leaf(path, large)
     assert "damaged" in checks(path)
     _, saved = salvage(path, now_s=WALL_S)
     after = contents(path)["outbox"]
@@ -196,10 +203,10 @@ def test_a_message_whose_class_was_damaged_is_delivered_all_the_same(path):
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("UPDATE outbox SET class = 'event_upd', retain = 7 WHERE seq = 4")
     assert set(checks(path)) == {"damaged"}
+    # A daemon that finds it so goes on with everything that was in it.
     store = EventStore(path.parent, clock=lambda: WALL_S)
-    assert len(store.outbox.head(99)) == len(before)
+    assert store.moved_aside is not None
     store.close()
-    salvage(path, now_s=WALL_S)
     assert checks(path) == []
     repaired = contents(path)["outbox"]
     assert [row[:3] for row in repaired] == [row[:3] for row in before]
@@ -211,6 +218,29 @@ def test_a_salvage_that_was_interrupted_at_its_very_end_is_finished(path):
     assert resume(path)
     assert contents(path) == before
     assert not resume(path)
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_daemon_goes_on_with_what_a_damaged_leaf_left_of_its_events(large, tmp_path, running):
+    path = tmp_path / "events.db"
+    path.write_bytes(large)
+    before = contents(path)
+    store = EventStore(tmp_path, clock=lambda: WALL_S)
+    if not running:
+        store.close()
+    else:
+        store._database._connection.execute("PRAGMA cache_size = 0")
+    spoil_leaf(path, large)
+    if not running:
+        store = EventStore(tmp_path, clock=lambda: WALL_S)
+    recorded = store.record(message(monitor="fan"), monitor="fan", topic="t").message
+    store.outbox.head(999)  # whoever reads the page finds it out
+    assert recorded.seq == 61
+    assert store.moved_aside.exists()
+    waiting = [row.id for row in store.outbox.head(999)]
+    assert len(before["outbox"]) - 12 <= len(waiting) - 1 < len(before["outbox"])
+    assert store.record(message(monitor="fan"), monitor="fan", topic="t").message.seq == 62
+    store.close()
 
 
 def test_a_file_of_which_nothing_can_be_read_is_kept_and_replaced(path):
