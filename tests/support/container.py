@@ -6,11 +6,13 @@ the package systemd-container are needed.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -52,10 +54,16 @@ class Container:
         self._top = Path(folder)
         self.root = self._top / "root"
         self.log = ""
+        self.left_behind = []
+        """What could not be taken away in the end."""
         self._binds = []
         self._mounted = []
+        self._lock = None
 
     def __enter__(self):
+        # nspawn names its control groups the same for everybody: one machine at a time.
+        self._lock = (Path(tempfile.gettempdir()) / "edge-asd-container.lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._top.mkdir(parents=True)
         try:
             self._mount()
@@ -118,8 +126,14 @@ class Container:
             subprocess.run(["umount", "--lazy", path], check=False)
         self._mounted.clear()
         deadline = time.monotonic() + 10.0  # the last processes may still be on their way out
-        while time.monotonic() < deadline and [g for g in left_behind() if _remove_group(g)]:
+        while time.monotonic() < deadline and [g for g in _groups() if _remove_group(g)]:
             time.sleep(0.05)
+        mounts = Path("/proc/self/mounts").read_text().splitlines()
+        self.left_behind = [str(group) for group in _groups()]
+        self.left_behind += [line for line in mounts if str(self._top) in line]
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _mount(self):
         # In memory: an overlay cannot lie on another one, which is what / may be.
@@ -171,7 +185,7 @@ class Container:
         subprocess.run([*map(str, command)], check=True, capture_output=True)
 
 
-def left_behind():
+def _groups():
     """Control groups that nspawn makes with --keep-unit."""
     return [
         g

@@ -35,12 +35,15 @@ PATIENCE_S = 90.0
 SECRET = "correct horse"
 F_SETPIPE_SZ = 1031
 
+BEGAN_S = time.monotonic()
+
 found = {}
 
 
 def note(name, value):
     """Write down a finding, at once: what comes later may fail."""
     found[name] = value
+    found["times"] = found.get("times", {}) | {name: round(time.monotonic() - BEGAN_S, 1)}
     (SHARED / "found.tmp").write_text(json.dumps(found, default=str))
     (SHARED / "found.tmp").replace(SHARED / "found.json")
 
