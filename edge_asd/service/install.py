@@ -22,6 +22,7 @@ CATALOGUE = "/usr/local/lib/systemd/catalog/edge-asd.catalog"
 
 _SHIPPED = files("edge_asd.service") / "files"
 _PROGRAM = "/usr/bin/edge-asd"
+_EXEC_START = re.compile(r"^ExecStart=(\S+)", re.MULTILINE)
 _SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -132,9 +133,21 @@ def _unit(host: Host, program: str) -> Step:
     """The unit, unless a package brought it for this very program."""
     for packaged in h.PACKAGED:
         at = host.path(f"{packaged}/{h.UNIT}")
-        if at.exists() and f"ExecStart={program} " in at.read_text(encoding="utf-8"):
+        if at.exists() and any(_same(host, one, program) for one in _EXEC_START.findall(_text(at))):
             return keep(f"{packaged}/{h.UNIT} (of the package)")
     return file(host, UNIT_FILE, unit_text(program, home=below_home(program)))
+
+
+def _same(host: Host, one: str, other: str) -> bool:
+    """Whether two paths lead to one program: a package has a link in /usr/bin."""
+    return one == other or host.path(one).resolve() == host.path(other).resolve()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServiceError(f"{path}: cannot be read: {error}") from error
 
 
 def _credentials(host: Host) -> list[Step]:

@@ -139,6 +139,13 @@ def test_the_unit_of_a_package_is_not_shadowed(image):
     assert f"/{UNIT}" not in written
     written = [s.what for s in install_steps(image, "/opt/x/bin/edge-asd", SOUND) if s.act]
     assert f"/{UNIT}" in written
+    venv = image.root / "usr/lib/edge-asd/venv/bin/edge-asd"
+    venv.parent.mkdir(parents=True)
+    venv.touch()
+    (image.root / "usr/bin").mkdir()
+    (image.root / "usr/bin/edge-asd").symlink_to("../lib/edge-asd/venv/bin/edge-asd")
+    steps = install_steps(image, "/usr/lib/edge-asd/venv/bin/edge-asd", SOUND)
+    assert f"/{UNIT}" not in [step.what for step in steps if step.act]
 
 
 def test_a_drop_in_that_does_not_exist_is_refused_with_those_that_do(image):
