@@ -10,6 +10,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from edge_asd.confirming import DEFAULT_DAYS
+from edge_asd.normal_orders import MAX_DAYS
 from edge_asd.publish.payload import Payload
 from edge_asd.switches import MAX_S
 
@@ -77,11 +79,23 @@ class EnrolRequest(MonitorRequest):
     """Also while an alert is open."""
 
 
+class NormalRequest(Request):
+    """Confirm that an alert was normal sound, so that its like raises no more."""
+
+    event: str
+    """Id of the alert."""
+    monitor: str | None = None
+    """Name of the monitor; the alert says it."""
+    days: Annotated[float, Field(gt=0, le=MAX_DAYS)] = DEFAULT_DAYS
+    """For how long it counts as normal."""
+
+
 REQUESTS: dict[str, type[Request]] = {
     "enabled": EnabledRequest,
     "inhibit": InhibitRequest,
     "snooze": SnoozeRequest,
     "ack": AckRequest,
     "enrol": EnrolRequest,
+    "normal": NormalRequest,
 }
 """By verb."""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_asd.errors import UsageError
+from edge_asd.normal_orders import _REMOTE_KEYS, NormalCommand
 from edge_asd.publish.asking import _COMMON, _KEYS, request_of_command, request_of_set
 from edge_asd.publish.contract import channels
 from edge_asd.publish.requests import REQUESTS
@@ -22,6 +23,11 @@ named = {channel.name: channel for channel in channels()}
 @pytest.mark.parametrize("verb", sorted(_KEYS))
 def test_the_models_know_the_very_keys_that_are_understood(verb):
     assert set(REQUESTS[verb].model_fields) == {*_KEYS[verb], *_COMMON, "monitor"}
+
+
+def test_the_model_of_a_confirmation_knows_the_very_keys_that_are_taken_over_mqtt():
+    of_the_way = {"command", "via"}
+    assert set(REQUESTS["normal"].model_fields) == (_REMOTE_KEYS - of_the_way) | {"request_id"}
 
 
 values = st.one_of(
@@ -37,8 +43,11 @@ def test_what_the_schema_allows_is_not_refused_as_unreadable(data):
     payload = json.dumps(request).encode()
     validator = jsonschema.Draft202012Validator(json_schema(named[f"cmd-{verb}"]))
     if validator.is_valid(request):
-        assert request_of_command(verb, payload)["command"] == verb
-    elif "odd" in request:
+        understood = request_of_command(verb, payload)
+        assert understood["command"] == verb
+        if verb == "normal" and request["event"]:
+            NormalCommand.parse(understood)
+    elif "odd" in request and verb in _KEYS:
         with pytest.raises(UsageError, match="odd"):
             request_of_command(verb, payload)
 
