@@ -95,7 +95,7 @@ class Link:
                 return Opened(Opening.SILENT, text)
             self.step(wake, _STEP_S)
         if self._connack is None:
-            text = f"{address} closed the connection without an answer"
+            text = f"{address} closed the connection without an answer{self._certificate_hint}"
             return Opened(Opening.UNREACHABLE, text, try_older=True)
         if self._connack.is_failure:
             self.abort("refused")
@@ -198,6 +198,15 @@ class Link:
             # paho notices and cleans up behind itself, unless it chokes on the same bytes again.
             with suppress(Exception):
                 self._client.loop_read()
+
+    @property
+    def _certificate_hint(self) -> str:
+        """With TLS 1.3 a certificate is refused after the handshake, and without a word to us."""
+        if self._settings.tls is None:
+            return ""
+        if self._settings.cert_file is None:
+            return "; if it asks for certificates, set mqtt.cert_file and mqtt.key_file"
+        return "; look into its log: it may not accept the certificate in mqtt.cert_file"
 
     def _properties(self, message: Outgoing) -> Properties | None:
         bare = message.expiry_s is None and message.correlation is None

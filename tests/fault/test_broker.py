@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from brokers import PATIENCE_S, eventually
@@ -16,14 +17,15 @@ from support.ledger_board import quick_folder
 from support.mqtt_wire import CONNACK, CONNECT, CUT, LOSE, PASS, PUBLISH, Ear, FaultProxy
 
 from edge_asd.health import Health
-from edge_asd.publish.mqtt_settings import Timing
+from edge_asd.publish.mqtt_settings import DEFAULT_TIMING, Timing
 from edge_asd.publish.outbox import Message, RowClass
 
 pytestmark = [pytest.mark.broker, pytest.mark.own_payloads]
 
 TIMING = Timing(backoff_s=(0.05, 0.2), connect_s=0.5, puback_s=0.5, will_delay_s=1, stable_s=0.0)
-WELL_S = 30.0
-"""From the end of a fault to the last event, here; much of it is for slow machines."""
+SLOW_S = 30.0
+"""What a slow machine may add to a wait."""
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BACKLOG = 10_000
 
 
@@ -31,6 +33,11 @@ def numbers(ear):
     """Sequence numbers of alerts in the order of their first arrival."""
     found = [json.loads(payload)["seq"] for topic, payload in list(ear.messages) if topic == EVENTS]
     return list(dict.fromkeys(found))
+
+
+def longest_s(timing):
+    """From the end of a fault to the next connection: an attempt that came too early, a wait."""
+    return timing.backoff_s[1] + timing.connect_s
 
 
 class Fault:
@@ -153,7 +160,7 @@ def test_events_arrive_in_order_soon_after_the_broker_is_well_again(mosquitto, t
         began_s = time.monotonic()
         if fault.forgets:
             assert ear.ended.wait(PATIENCE_S)
-        eventually(lambda: device.sink.idle, WELL_S, "an empty outbox")
+        eventually(lambda: device.sink.idle, longest_s(TIMING) + SLOW_S, "an empty outbox")
         took_s = time.monotonic() - began_s
         eventually(lambda: device.sink.health()[0] is Health.HEALTHY)
         delivered = sum(
@@ -167,6 +174,11 @@ def test_events_arrive_in_order_soon_after_the_broker_is_well_again(mosquitto, t
     sys.stdout.write(f"{kind.__name__}: {took_s:.1f} s after its end everything was delivered\n")
     with ear:
         pass
+
+
+def test_the_page_promises_what_the_daemon_waits():
+    assert f"connected within {longest_s(DEFAULT_TIMING):.0f} s" in PAGE.read_text()
+    assert f"noticed {DEFAULT_TIMING.puback_s:.0f} s after a message was sent" in PAGE.read_text()
 
 
 def test_a_connection_that_is_dead_and_quiet_is_noticed_by_keep_alive(mosquitto, tmp_path):

@@ -67,7 +67,9 @@ def test_a_device_without_one_is_turned_away_and_keeps_its_events(guarded, autho
             lambda: stranger.metric("mqtt_connect_attempts_total", result="unreachable") >= 2
         )
         assert not stranger.sink.connected
-        assert stranger.sink.health()[0] is not Health.HEALTHY
+        status, text = stranger.sink.health()
+        assert status is Health.WARNING
+        assert "mqtt.cert_file" in text
         assert stranger.store.outbox.stats().messages == 2
 
 
@@ -77,6 +79,7 @@ def test_a_certificate_that_has_expired_keeps_the_events_until_there_is_a_new_on
     with device(tmp_path, guarded, authority, "hall", begins_days=-30, ends_days=-1) as late:
         late.record(3)
         eventually(lambda: late.metric("mqtt_connect_attempts_total", result="unreachable") >= 2)
+        assert "may not accept the certificate" in late.sink.health()[1]
         assert late.store.outbox.stats().messages == 3
     with device(tmp_path, guarded, authority, "hall") as renewed:
         renewed.wait_idle()
