@@ -1,0 +1,1 @@
+"""Everything that helps somebody else to understand an installation, and no secret."""
