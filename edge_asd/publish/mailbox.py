@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -32,6 +32,7 @@ class Mailbox:
         self._changed: dict[str, None] = {}
         self._forgotten: set[str] = set()
         self._taken: set[str] = set()  # by a broker, at least once
+        self._flying: Counter[str] = Counter()  # sent on this connection, not settled
         self._replies: deque[Reply] = deque()
         self._telemetry: deque[tuple[str, bytes]] = deque()
 
@@ -79,6 +80,7 @@ class Mailbox:
         """A new connection needs every state, and no telemetry from before it."""
         with self._lock:
             self._changed = dict.fromkeys(self._retained)
+            self._flying.clear()
             self._telemetry.clear()
 
     def mark(self, topic: str) -> None:
@@ -87,14 +89,22 @@ class Mailbox:
             if topic in self._retained:
                 self._changed[topic] = None
 
-    def taken(self, topic: str) -> None:
+    def taken(self, topic: str, payload: bytes) -> None:
         """The broker has a state that was sent."""
         with self._lock:
             self._taken.add(topic)
-            # Not if it was set anew, or forgotten anew, while the last one was under way.
-            if topic in self._forgotten and topic not in self._changed:
+            self._flying[topic] -= 1
+            # Not before everything that was said after the wish to forget it is settled as well.
+            waits = topic in self._changed or self._flying[topic] > 0
+            if topic in self._forgotten and not payload and not waits:
                 self._forgotten.discard(topic)
                 del self._retained[topic]
+
+    def refused(self, topic: str) -> None:
+        """The broker did not take a state that was sent: it is sent once more."""
+        with self._lock:
+            self._flying[topic] -= 1
+            self._changed[topic] = None
 
     def was_taken(self, topic: str) -> bool:
         """Whether a broker had a state of the topic during this run."""
@@ -107,6 +117,7 @@ class Mailbox:
             for topic in self._changed:
                 if topic not in blocked:
                     del self._changed[topic]
+                    self._flying[topic] += 1
                     return topic, self._retained[topic]
             return None
 

@@ -86,6 +86,7 @@ class _Flight:
     """A message without a PUBACK yet."""
 
     topic: str
+    payload: bytes
     message_class: str
     row_id: int | None
     sent_at_s: float
@@ -219,7 +220,9 @@ class Session:
     ) -> None:
         mid = self._link.publish(message)
         if mid is not None:
-            self._flights[mid] = _Flight(message.topic, message_class, row_id, now_s)
+            self._flights[mid] = _Flight(
+                message.topic, message.payload, message_class, row_id, now_s
+            )
 
     def _settle(self, ack: Ack, flight: _Flight, now_s: float) -> None:
         if ack.code >= FAILURE:
@@ -232,7 +235,7 @@ class Session:
         if flight.row_id is not None:
             self._delivered.add(flight.row_id)
         elif flight.message_class == _STATE:
-            self._mailbox.taken(flight.topic)
+            self._mailbox.taken(flight.topic, flight.payload)
 
     def _refused(self, ack: Ack, flight: _Flight, now_s: float) -> None:
         """Keep what must arrive; an answer is for the one who asked, who chose its topic."""
@@ -241,4 +244,4 @@ class Session:
             return
         self._refusals.add(flight.topic, ack.text, now_s)
         if flight.message_class == _STATE:
-            self._mailbox.mark(flight.topic)
+            self._mailbox.refused(flight.topic)
