@@ -4,7 +4,8 @@
     python tools/build_deb.py --target ubuntu22.04/arm64  for JetPack 6, from any computer
 
 The package carries edge-asd's wheel and those of its dependencies, which the target's lock names
-by hash (`make lock`). Its postinst makes the virtual environment from them. The same input and the
+by hash (`make lock`). Its postinst makes the virtual environment from them, with
+the pip that is among them. The same input and the
 same SOURCE_DATE_EPOCH (default: the time of the last commit) give the same bytes.
 
 Exit codes: 0 built, 1 something failed, 2 usage.
@@ -41,7 +42,6 @@ DEPENDS = [
     "libstdc++6",
     "python3 (>= {python}~)",
     "python3 (<< {next_python}~)",
-    "python{python}-venv",
 ]
 
 CONTROL = """\
@@ -132,10 +132,12 @@ def build_wheel(version: str | None, epoch: int, scratch: Path) -> Path:
 
 
 def requirements(target: Target, wheel: Path) -> str:
-    """Everything the virtual environment will hold, each with its hash."""
+    """Everything the virtual environment will hold, each with its hash; not pip, which fills it."""
+    lines = target.lock.read_text().splitlines(keepends=True)
     version = wheel.name.split("-")[1]
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    return f"{target.lock.read_text()}edge-asd=={version} --hash=sha256:{digest}\n"
+    lines.append(f"edge-asd=={version} --hash=sha256:{digest}\n")
+    return "".join(line for line in lines if not line.startswith("pip=="))
 
 
 def changelog(version: str, epoch: int) -> bytes:

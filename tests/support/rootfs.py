@@ -158,9 +158,9 @@ class Root:
         return (self.path / path.lstrip("/")).read_bytes()
 
     def changes(self):
-        """Paths that differ from this machine's: content by path, None where one was deleted.
+        """Paths that are new or other than this machine's, with their content.
 
-        What was furnished for booting is left out.
+        What was furnished for booting is left out, and what was deleted.
         """
         found = {}
         for folder, _, names in os.walk(self._upper):
@@ -169,9 +169,7 @@ class Root:
                 inside = "/" + str(path.relative_to(self._upper))
                 if path.is_symlink():
                     found[inside] = str(path.readlink())
-                elif path.is_char_device():
-                    found[inside] = None  # how an overlay remembers a deletion
-                else:
+                elif not path.is_char_device():  # that is how an overlay remembers a deletion
                     found[inside] = path.read_bytes()
             if folder != str(self._upper):
                 found["/" + str(Path(folder).relative_to(self._upper)) + "/"] = "folder"
