@@ -18,8 +18,8 @@ ALLOWED = ("/var/lib/dpkg/", "/var/log/", "/etc/passwd-", "/etc/shadow-", "/etc/
 ALLOWED += ("/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock")
 ALLOWED += ("/var/lib/systemd/", "/var/lib/private/", "/var/tmp/", "/var/cache/", "/etc/.updated")
 ALLOWED += ("/var/.updated",)
-"""What may differ after a purge, if it is not called after us: the books of dpkg, adduser's copies of
-its files, and what any boot of systemd writes."""
+"""What may differ after a purge, if it is not called after us: the books of dpkg, adduser's copies
+of its files, and what any boot of systemd writes."""
 
 NEVER_IMPORTED = "raise SystemExit('the system library is used instead of the package one')\n"
 
