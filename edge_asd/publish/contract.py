@@ -157,7 +157,7 @@ def _of_monitor(topics: Topics) -> tuple[Channel, ...]:
         Channel(
             "report",
             _address(topics.report(_MONITOR)),
-            "How well the monitor listened on the day, UTC.",
+            "How well the monitor listened on the last whole day, UTC; sent when a day ends.",
             ReportMessage,
             retain=True,
         ),
