@@ -93,6 +93,7 @@ class Preview:
             "still_raised": sum(one.raised_after for one in self.others),
             "masked": [one.to_json() for one in self.masked],
             "guarded": [one.event_id for one in self.guarded],
+            "unreadable": list(self.unreadable),
         }
 
 
