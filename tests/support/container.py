@@ -6,13 +6,11 @@ the package systemd-container are needed.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +23,12 @@ HOME = "/opt/edge-asd"
 """Where edge-asd is installed in the container: a virtual environment as an operator makes one."""
 
 PYTHON = f"{HOME}/bin/python"
+JOIN = """
+while [ "$1" != -- ]; do mkdir -p "$1"; echo $$ >"$1/cgroup.procs"; shift; done
+shift; exec "$@"
+"""
+"""Runs a command in control groups."""
+
 _SERIES = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -58,12 +62,12 @@ class Container:
         """What could not be taken away in the end."""
         self._binds = []
         self._mounted = []
-        self._lock = None
+        # Of its own: two machines in one would be at each other's services.
+        tops = [CGROUPS, CGROUPS / "systemd", CGROUPS / "unified"]
+        name = f"edge-asd-boot-{os.getpid()}"
+        self._groups = [top / name for top in tops if (top / "cgroup.procs").exists()]
 
     def __enter__(self):
-        # nspawn names its control groups the same for everybody: one machine at a time.
-        self._lock = (Path(tempfile.gettempdir()) / "edge-asd-container.lock").open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._top.mkdir(parents=True)
         try:
             self._mount()
@@ -96,7 +100,8 @@ class Container:
 
     def boot(self, target, timeout_s):
         """Boot into a target and wait until it powers off; seconds that took."""
-        command = [NSPAWN, "--quiet", "-D", self.root, "--boot", "--register=no", "--keep-unit"]
+        command = ["sh", "-c", JOIN, "join", *self._groups, "--"]
+        command += [NSPAWN, "--quiet", "-D", self.root, "--boot", "--register=no", "--keep-unit"]
         command += ["--private-network", "--console=pipe", *self._binds, f"systemd.unit={target}"]
         began = time.monotonic()
         # A session of its own, so that nothing of it outlives the test.
@@ -126,14 +131,11 @@ class Container:
             subprocess.run(["umount", "--lazy", path], check=False)
         self._mounted.clear()
         deadline = time.monotonic() + 10.0  # the last processes may still be on their way out
-        while time.monotonic() < deadline and [g for g in _groups() if _remove_group(g)]:
+        while time.monotonic() < deadline and [g for g in self._groups if _remove_group(g)]:
             time.sleep(0.05)
         mounts = Path("/proc/self/mounts").read_text().splitlines()
-        self.left_behind = [str(group) for group in _groups()]
+        self.left_behind = [str(group) for group in self._groups if group.exists()]
         self.left_behind += [line for line in mounts if str(self._top) in line]
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
     def _mount(self):
         # In memory: an overlay cannot lie on another one, which is what / may be.
@@ -183,15 +185,6 @@ class Container:
     @staticmethod
     def _run(*command):
         subprocess.run([*map(str, command)], check=True, capture_output=True)
-
-
-def _groups():
-    """Control groups that nspawn makes with --keep-unit."""
-    return [
-        g
-        for name in ("payload", "supervisor")
-        for g in (*CGROUPS.glob(name), *CGROUPS.glob(f"*/{name}"))
-    ]
 
 
 def _remove_group(group):

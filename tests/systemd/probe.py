@@ -31,7 +31,7 @@ PROGRAM = "/opt/edge-asd/bin/edge-asd"
 STATE = Path("/var/lib/edge-asd")
 CONFIG = Path("/etc/edge-asd/config.yaml")
 UNITS = Path("/etc/systemd/system")
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 SECRET = "correct horse"
 F_SETPIPE_SZ = 1031
 
