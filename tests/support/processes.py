@@ -275,15 +275,19 @@ class Machine:
 
 @pytest.fixture(scope="session")
 def plant(tmp_path_factory, tiny_bundle):
-    folder = tmp_path_factory.mktemp("machine")
+    return enrolled_machine(tmp_path_factory.mktemp("machine"), tiny_bundle.path)
+
+
+def enrolled_machine(folder, bundle):
+    """Make the sounds of a pump, and have the command line learn from them."""
     normal, faulty, state = folder / "normal.wav", folder / "faulty.wav", folder / "enrolled"
     soundfile.write(normal, render(f"{PUMP}&speed=max&seconds=120"), RATE)
     soundfile.write(faulty, render(f"{FAULT}&speed=max&seconds=40&onset=10"), RATE)
     result = cli(
-        *("enrol", "--monitor", "pump", "--from", normal, "--bundle", tiny_bundle.path),
+        *("enrol", "--monitor", "pump", "--from", normal, "--bundle", bundle),
         *("--state-dir", state),
     )
     assert result.returncode == 0, result.stderr
     with contextlib.suppress(FileNotFoundError):
         (state / "lock").unlink()
-    return Machine(folder, tiny_bundle.path, normal, faulty, state)
+    return Machine(folder, bundle, normal, faulty, state)
