@@ -10,6 +10,7 @@ from edge_asd.capture import AlsaUri, CaptureThread, capture, parse_source
 from edge_asd.common import Common
 from edge_asd.config import Config, MonitorConfig
 from edge_asd.engine import NetworkSet
+from edge_asd.feed import Feed
 from edge_asd.monitor import Monitor
 from edge_asd.observe import WINDOWS_QUEUED
 from edge_asd.profile import Profile, has_profile, load_profile
@@ -17,7 +18,6 @@ from edge_asd.publish.store import EventStore
 from edge_asd.records import Event, MicrophoneNotice
 from edge_asd.report import Reporter
 from edge_asd.switches import Switchboard
-from edge_asd.worker import Feed
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from edge_asd.capture import CaptureThread
 from edge_asd.config import Config, MonitorConfig
 from edge_asd.errors import ConfigError, PublishError
+from edge_asd.feed import Feed
 from edge_asd.feeding import Past, Seating, Wanted, arrange
 from edge_asd.monitor import Monitor
 from edge_asd.parts import DAY_S, MQTT_S, Parts, broker_identity, spawn
@@ -24,7 +25,6 @@ from edge_asd.publish.topics import Topics
 from edge_asd.remote import settable
 from edge_asd.web.access import Token, listen_address, read_token
 from edge_asd.web.server import HttpServer
-from edge_asd.worker import Feed
 
 REMOVED = "monitor removed"
 _FIXED = ("device", "bundle")

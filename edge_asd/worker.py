@@ -7,22 +7,22 @@ control socket asks for between two blocks, so that nobody else ever touches a m
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from edge_asd.answers import status_of
 from edge_asd.audit import Audit
 from edge_asd.bundle import Bundle
 from edge_asd.capture import CaptureThread
 from edge_asd.control import Reply
-from edge_asd.enrolling import EnrolCommand, Enrolments, Spawn, Task
+from edge_asd.desk import Desk
+from edge_asd.enrolling import EnrolCommand, Enrolments, Spawn
 from edge_asd.errors import BusyError, EdgeAsdError, EngineError, StorageError, UsageError
+from edge_asd.feed import Feed
 from edge_asd.health import Health
 from edge_asd.monitor import Monitor
 from edge_asd.overload import Overload
@@ -31,41 +31,7 @@ from edge_asd.report import Reporter
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 _WAIT_S = 0.1
-
-Verb = Callable[[Mapping[str, Any], Reply, Future[dict[str, Any]]], None]
-"""A command, in the worker's thread: the request, whom to tell about progress, and what takes the
-result, now or later."""
-
-
-@dataclass(slots=True, eq=False)
-class Feed:
-    """One source and the monitors that listen to it."""
-
-    capture: CaptureThread
-    monitors: Sequence[Monitor]
-    live: bool
-    """It does not wait for us."""
-    done: bool = False
-    """Spent, and every monitor has heard its end."""
-    down: str = ""
-    """Why it does not deliver, as told to the monitors."""
-    dropped_blocks: int = 0
-    """Of the capture thread, as last seen."""
-    channels: int = 1
-    """That a microphone was opened with."""
-
-    @property
-    def source(self) -> str:
-        """What it reads."""
-        return self.monitors[0].config.source
-
-    def was_dropped(self) -> bool:
-        """Whether blocks were dropped since the last call."""
-        seen, self.dropped_blocks = self.dropped_blocks, self.capture.status().dropped_blocks
-        return self.dropped_blocks > seen
 
 
 class Worker:
@@ -106,14 +72,19 @@ class Worker:
         manifest = bundle.manifest
         self._overload = Overload(manifest.window_samples // manifest.hop_samples)
         self._show_overload()
-        self._verbs: dict[str, Verb] = {"status": self._status, "enrol": self._enrol}
-        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._desk = Desk(self.audit)
+        self.submit, self.between_rounds = self._desk.submit, self._desk.have_done
+        """For other threads: have a command, or something else, carried out between two rounds."""
+        self.learn_verb = self._desk.learn
+        """Add a command; before ``run``, or in the worker's own thread."""
+        self.learn_verb("status", self._status)
+        self.learn_verb("enrol", self._enrol)
         self._stop = threading.Event()
         self._enrolments = Enrolments(
             bundle,
             state_dir,
             spawn=spawn,
-            post=self._tasks.put,
+            post=self._desk.post,
             spent=lambda monitor: self._feed_of(monitor.name).done,
             microphone=lambda monitor: self._capture_of(monitor).status().identity,
             accept=lambda monitor: self._capture_of(monitor).accept_another_microphone(),
@@ -172,48 +143,11 @@ class Worker:
         """Have profiles that are being computed given up."""
         self._enrolments.stop(timeout_s)
 
-    def submit(self, request: Mapping[str, Any], progress: Reply) -> Future[dict[str, Any]]:
-        """Have a command carried out between two blocks; called by other threads."""
-        result: Future[dict[str, Any]] = Future()
-        self.audit.follow(request, result)
-
-        def carry_out() -> None:
-            try:
-                self._command(request, progress, result)
-            except EdgeAsdError as error:
-                result.set_exception(error)
-            except Exception as error:
-                # Whatever somebody may ask for, the machines are listened to.
-                logger.exception("command failed event=unexpected_error")
-                text = f"unexpected {type(error).__name__}: {error}; see the log"
-                result.set_exception(EdgeAsdError(text))
-
-        self._tasks.put(carry_out)
-        return result
-
-    def between_rounds(self, action: Callable[[], T]) -> Future[T]:
-        """Have something done while no monitor is at work; called by other threads."""
-        result: Future[T] = Future()
-
-        def carry_out() -> None:
-            try:
-                result.set_result(action())
-            except EdgeAsdError as error:
-                result.set_exception(error)
-
-        self._tasks.put(carry_out)
-        return result
-
-    def learn_verb(self, name: str, verb: Verb) -> None:
-        """Add a command; before ``run``, or in the worker's own thread."""
-        self._verbs[name] = verb
-
     # Rounds
 
     def _round(self) -> None:
         self.progress += 1
-        while not self._tasks.empty():  # nobody else takes from it
-            self._tasks.get_nowait()()
+        self._desk.carry_out()
         self._report.look()
         for look in self.each_round:
             look()
@@ -324,17 +258,6 @@ class Worker:
                 monitor.lost(str(error))
 
     # Commands
-
-    def _command(
-        self, request: Mapping[str, Any], progress: Reply, result: Future[dict[str, Any]]
-    ) -> None:
-        verb = self._verbs.get(str(request.get("command")))
-        if verb is None:
-            known = ", ".join(sorted(self._verbs))
-            raise UsageError(
-                f"unknown command {request.get('command')!r}; this daemon knows: {known}"
-            )
-        verb(request, progress, result)
 
     def _status(
         self, _request: Mapping[str, Any], _progress: Reply, result: Future[dict[str, Any]]

@@ -16,6 +16,7 @@ from edge_asd.capture.status import CaptureStatus
 from edge_asd.capture.supervise import QUEUE_S
 from edge_asd.config import AlertConfig, EvidenceConfig, MonitorConfig
 from edge_asd.evidence.desk import EvidenceDesk
+from edge_asd.feed import Feed
 from edge_asd.health import Health, HealthBoard
 from edge_asd.history import History
 from edge_asd.ledger import Account, Ledger
@@ -26,7 +27,7 @@ from edge_asd.publish.store import EventStore
 from edge_asd.records import Block
 from edge_asd.report import Reporter
 from edge_asd.steady import SteadyClock
-from edge_asd.worker import Feed, Worker
+from edge_asd.worker import Worker
 
 BLOCK = 1600
 HOP_S = HOP / RATE
