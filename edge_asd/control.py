@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_asd import errors
-from edge_asd.errors import EdgeAsdError, StorageError, UsageError
+from edge_asd.errors import BusyError, EdgeAsdError, StorageError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class ControlServer(socketserver.ThreadingUnixStreamServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 64
 
     def __init__(self, path: Path, handle: Handler) -> None:
         self.path = path
@@ -116,6 +117,8 @@ def ask_daemon(path: Path, request: dict[str, Any], progress: Reply) -> dict[str
         connection.settimeout(_CONNECT_TIMEOUT_S)
         try:
             connection.connect(os.fspath(path))
+        except BlockingIOError as error:
+            raise BusyError(f"{path}: too many ask the daemon at once; try again") from error
         except OSError:
             return None
         connection.settimeout(None)
