@@ -7,16 +7,18 @@ import math
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from support.moved import MOVED_BY, NAMES, TESTS
 
+import edge_asd
 from edge_asd.capture.status import CaptureStatus
 from edge_asd.evidence.records import Cause, Usage
 from edge_asd.health import Health
 from edge_asd.ledger import Account
-from edge_asd.metrics import RESTART_REASONS, Metrics
+from edge_asd.metrics import RESTART_REASONS, SUPPRESS_REASONS, Metrics
 from edge_asd.metrics_reload import ReloadMetrics
 from edge_asd.publish.messages import ModelRef
 from edge_asd.publish.outbox import Dropped, DropReason, RowClass, Stats
@@ -152,6 +154,13 @@ def test_every_name_can_be_moved_without_new_series(metrics, registry):
     assert new == {"edge_asd_model_info"}
     assert after['edge_asd_windows_total{monitor="pump-1",result="gapped"}'] == 3
     assert after['edge_asd_outbox_dropped_total{class="report",reason="size"}'] == 4
+
+
+def test_alerts_are_held_back_for_the_reasons_that_are_exported_and_no_other():
+    calls = re.compile(r'alert_suppressed\([^)]*"(\w+)"\)')
+    sources = Path(edge_asd.__file__).parent.rglob("*.py")
+    given = {reason for path in sources for reason in calls.findall(path.read_text())}
+    assert given == set(SUPPRESS_REASONS)
 
 
 def test_counts_of_others_are_followed_also_where_they_begin_again(metrics, registry):

@@ -12,6 +12,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from edge_asd.metrics import Metrics
+from edge_asd.metrics_reload import ReloadMetrics
 from edge_asd.publish.payload import ModelRef
 
 PROMTOOL = shutil.which("promtool")
@@ -36,6 +37,7 @@ def exported():
     metrics = Metrics(registry, version="0")
     metrics.init_monitor("pump", queue_capacity=20)
     metrics.init_backend("onnxruntime")
+    ReloadMetrics(registry, 0.0)
     metrics.set_model(ModelRef(name="n", version="1", sha256="ab" * 32, backend="onnxruntime"))
     found = {}
     for family in registry.collect():
