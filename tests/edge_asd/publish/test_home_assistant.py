@@ -12,7 +12,8 @@ from support.contract import violation
 from support.home_assistant import entities, shown
 
 from edge_asd.config import MONITOR_NAME, parse_config
-from edge_asd.publish.home_assistant import EXPIRE_S, birth_topics, discovery
+from edge_asd.publish.home_assistant import birth_topics, discovery
+from edge_asd.publish.home_assistant_entities import EXPIRE_S
 from edge_asd.publish.messages import CheckMessage, HealthMessage, StateMessage
 from edge_asd.publish.payload import Audio
 from edge_asd.publish.standing import HEARTBEAT_S
