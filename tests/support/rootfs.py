@@ -73,7 +73,8 @@ class Root:
     def run(self, *command, check=True):
         """Run a command inside, without network, and return what it said."""
         if self._init is not None:
-            enter = ["nsenter", "--target", str(self._init), "--all", "--wd=/"]
+            enter = ["nsenter", "--target", str(self._init), "--all"]
+            enter += ["sh", "-c", 'cd / && exec "$@"', "enter"]
         else:
             isolate = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
             script = _ENTER.format(hidden=" ".join(HIDDEN))
