@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from brokers import PATIENCE_S
 from support.moved import NAMES
-from support.processes import FAULT, PUMP, DaemonProcess, cli
+from support.processes import FAULT, PUMP, DaemonProcess
 from support.service_manager import ServiceManager
 
 PROMTOOL = shutil.which("promtool")
@@ -90,19 +90,6 @@ def test_metrics_of_delivery_move_with_the_broker(plant, mosquitto, tmp_path):
         daemon.until(lambda: daemon.metric("mqtt_connected") == 1)
         update = {"class": "event_update", "result": "no_subscribers"}
         daemon.until(lambda: daemon.metric("mqtt_publish_total", **update))
-
-
-def test_metrics_of_rehearsals_move_and_no_other(plant, tmp_path):
-    config = plant.config(tmp_path, f"{PUMP}&speed=4", evidence=NO_EVIDENCE)
-    with DaemonProcess(plant.state(tmp_path), "--config", config) as daemon:
-        daemon.until(lambda: daemon.state_of("pump") == "normal")
-        result = cli("simulate", "--fault", "alarm", "--seconds", "2", "--state-dir", daemon.state)
-        assert result.returncode == 0, result.stderr
-        assert daemon.metric("rehearsals_total", fault="alarm") == 1
-        assert "rehearsal=" in daemon.log
-        for severity in ("warning", "alarm"):
-            assert daemon.metric("alerts_total", severity=severity) == 0
-            assert daemon.metric("alert_active", severity=severity) == 0
 
 
 def test_probes_answer_and_the_page_of_checks_names_every_part(plant, tmp_path):

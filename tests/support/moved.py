@@ -51,7 +51,9 @@ MOVED_BY: dict[str, tuple[str, ...]] = {
     "edge_asd/publish/test_twins.py::test_two_daemons_under_one_name_are_told_by_both": (
         "mqtt_duplicate_clients_total",
     ),
-    f"{_OBSERVED}rehearsals_move_and_no_other": ("rehearsals_total",),
+    "edge_asd/test_rehearsal.py::test_an_alert_lives_from_new_to_end_and_counts_for_nothing": (
+        "rehearsals_total",
+    ),
     "daemon/test_commands.py::"
     "test_maintenance_over_mqtt_survives_a_kill_and_is_ended_on_the_command_line": (
         "commands_total",
