@@ -12,12 +12,12 @@ from pathlib import Path
 
 from edge_asd.alerting import rules_of, thresholds_of
 from edge_asd.capture import Resampler
+from edge_asd.clips import Clips
 from edge_asd.config import EvidenceConfig, MonitorConfig
 from edge_asd.decide import Decider, Decision, Moment
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import NetworkSet
 from edge_asd.evidence.desk import Settled
-from edge_asd.evidence.tap import Clip, Tap
 from edge_asd.hearing import Sound
 from edge_asd.ledger import Account
 from edge_asd.live_calibration import LiveCalibration
@@ -80,9 +80,12 @@ class Listener:
         self.standing = Standing(State.UNKNOWN, "starting", event=open_event)
         self._pipeline: Pipeline | None = None  # from the first block on
         self._resampler: Resampler | None = None
-        self._tap: Tap | None = None
-        self._rate: int | None = None  # of the source
-        self._evidence = evidence
+        self._clips = Clips(
+            report.books.evidence,
+            evidence,
+            span_s=rules.within_s + self._window_s,
+            profile=lambda: self.profile,
+        )
         self._stretch = 1
         self._deaf = False  # the microphone did not work until now
         self._held_back = False
@@ -114,8 +117,7 @@ class Listener:
         if fault is None and self._deaf and sound.health.flaw is None:
             self._deaf = False
             self._unknown("listening again, nothing can be said yet", moment)
-        if self._tap is not None:
-            self._keep(self._tap.push(sound.mono, block.start, block.captured_at))
+        self._clips.push(sound.mono, block.start, block.captured_at)
         if self._resampler is not None:
             self._run(pipeline, self._resampler.push(block))
         if fault is not None:
@@ -151,15 +153,11 @@ class Listener:
 
     def stop(self) -> None:
         """Nothing more is heard: alerts whose sound is not complete keep what there is."""
-        if self._tap is not None:
-            self._keep(self._tap.finish())
+        self._clips.finish()
 
     def keep_evidence(self, evidence: EvidenceConfig) -> None:
         """Keep this of alerts from now on; clips under way end here."""
-        if evidence != self._evidence:
-            self._evidence = evidence
-            if self._rate is not None:
-                self._open_tap(self._rate)
+        self._clips.configure(evidence)
 
     def stretch(self, hops: int) -> None:
         """Score every so many-th window."""
@@ -233,17 +231,8 @@ class Listener:
             self._pipeline = Pipeline(embedder, self.profile, self._decider, watch, self._settle_s)
             self._pipeline.stretch = self._stretch
             self._resampler = Resampler(rate, self._pipeline.rate, self._channel)
-            self._open_tap(rate)
+            self._clips.open(rate)
         return self._pipeline
-
-    def _open_tap(self, rate: int) -> None:
-        """Keep the sound of alerts from now on, as it is configured."""
-        self.stop()
-        self._tap, self._rate = None, rate
-        if self._evidence.enabled:
-            span_s = self._decider.rules.within_s + self._window_s
-            before_s, after_s = self._evidence.before_s, self._evidence.after_s
-            self._tap = Tap(rate, before_s, after_s, span_s)
 
     def _now(self) -> Moment:
         return self._pipeline.now if self._pipeline else Moment(0.0, self._report.clock.now())
@@ -304,16 +293,11 @@ class Listener:
 
     def _want(self, event: Event, scored: Scored) -> None:
         """Ask for the sound that an alert rests on: from the first window that was high."""
-        if self._tap is None or self._pipeline is None:
+        if self._pipeline is None:
             return
         end_s = scored.end / self._pipeline.rate
         high_s = (self._decider.rules.persistence.k - 1) * self._hop_s
-        if not self._tap.want(event, end_s - high_s - self._window_s, end_s, scored.parts):
-            self._report.books.evidence.miss(event.id)
-
-    def _keep(self, clips: list[Clip]) -> None:
-        for clip in clips:
-            self._report.books.evidence.submit(clip, self.profile)
+        self._clips.want(event, end_s - high_s - self._window_s, end_s, scored.parts)
 
     def _release(self) -> None:
         """Raise an alert that a snooze held back, once it is over."""

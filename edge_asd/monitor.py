@@ -203,7 +203,9 @@ class Monitor:
         if listener is not None:
             listener.stop()
             self._listen(listener.profile, listener.event)
-            self._shown = shown
+            if shown is not None:
+                self._shown = shown
+                self._publish()
 
     def keep_evidence(self, evidence: EvidenceConfig) -> None:
         """Keep this of alerts from now on."""
@@ -251,6 +253,8 @@ class Monitor:
         if self._listener is not None:
             self._listener.end_alert(self.switches.reason, State.INHIBITED)
             self._listener.stop()
+            # What other rules would have raised ends here, too.
+            self._report.books.history.idle(self.name, self._report.clock.now())
         self._publish()
 
     def _take_up(self) -> None:
