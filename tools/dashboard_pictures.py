@@ -259,7 +259,7 @@ def _stretches(
 ) -> list[tuple[float, float, float]]:
     """(begin, end, value) of what stays the same."""
     found: list[tuple[float, float, float]] = []
-    for at, value in points:
+    for at, value in (point for point in points if not math.isnan(point[1])):
         if found and found[-1][2] == value and at - found[-1][1] < 2.5 * step_s:
             found[-1] = (found[-1][0], at, value)
         else:
