@@ -200,7 +200,8 @@ class Session:
         resting = self._refusals.resting(now_s)
         under_way = {f.row_id for f in self._flights.values()} | self._delivered
         busy = {f.topic for f in self._flights.values() if self._refusals.probing(f.topic)}
-        for row in self._outbox.head(self._limit + len(under_way), skip_topics=resting):
+        # Rows behind a topic that is being tried out must not wait for its answer.
+        for row in self._outbox.head(self._limit + len(under_way), skip_topics=resting | busy):
             message = row.message
             if not self._room():
                 return
