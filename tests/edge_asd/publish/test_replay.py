@@ -30,7 +30,9 @@ def store(tmp_path):
             at = WALL_S + 60 * number
             step = message(kind, monitor, id=identity, updated_at=at)
             store.record(step, monitor=monitor, topic="t")
-    store.record_notice(notice_message(id=NOTICE, updated_at=WALL_S + 500), monitor="pump-1", topic="t")
+    store.record_notice(
+        notice_message(id=NOTICE, updated_at=WALL_S + 500), monitor="pump-1", topic="t"
+    )
     store.outbox.ack(*[row.id for row in store.outbox.head(99)])
     yield store
     store.close()
