@@ -155,7 +155,8 @@ class Reporter:
         if settled.evidence is None:
             return
         self._evidence[monitor] = (settled.event_id, settled.evidence)
-        if settled.picture is not None and self._mqtt:
+        secret = going_on is not None and going_on.held
+        if settled.picture is not None and self._mqtt and not secret:
             self._mqtt.set_retained(self.topics.picture(monitor), settled.picture)
         if going_on is not None and going_on.id == settled.event_id:
             self.event(monitor, replace(going_on, type=EventType.UPDATE), profile, going_on)

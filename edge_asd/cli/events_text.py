@@ -28,8 +28,14 @@ def line_of(step: Step, kept: Mapping[str, Kept]) -> str:
     return (
         f"{head}{step.severity.value:7} score {_number(step.score):>8} of "
         f"{_number(step.threshold):>6}  {step.duration_s or 0:6.0f} s  "
-        f"{_mark(kept.get(step.id)):8}  {step.id}  {step.reason}"
+        f"{_mark(kept.get(step.id)):8}  {step.id}  {_remarks(step)}"
     ).rstrip()
+
+
+def _remarks(step: EventMessage) -> str:
+    held = "held back by a snooze" if step.held else ""
+    noted = f"noted by {step.acked_by}" if step.acked_by else ""
+    return ", ".join(text for text in (step.reason, held, noted) if text)
 
 
 def text_of(story: Story, missing: str, confirmed: RecordingSection | None = None) -> Iterator[str]:
