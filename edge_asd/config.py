@@ -21,6 +21,10 @@ Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600, allow_inf_nan=False)]
 MONITOR_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
 
 
+_SHOWN = 100
+"""Characters of a wrong value that are repeated."""
+
+
 class Section(BaseModel):
     """Base of every section: immutable, and a misspelt key is an error."""
 
@@ -227,7 +231,9 @@ class Problem:
         """The path as an operator writes it, ``monitors[0].alert.above_s``."""
         where = ""
         for part in self.location:
-            where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
+            # A key may be any text, with a line's end in it, too.
+            key = part if isinstance(part, int) or part.isprintable() else repr(part)
+            where += f"[{key}]" if isinstance(key, int) else f".{key}" if where else key
         return where or "file"
 
 
@@ -288,7 +294,15 @@ def problems_of(raw: dict[str, Any]) -> list[Problem]:
 def _explain(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "unknown key; see deploy/config.example.yaml for the keys there are"
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = " ".join(str(error["msg"]).removeprefix("Value error, ").split())
     value = error["input"]
-    shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) else ""
+    shown = f" (got {_short(value)})" if isinstance(value, str | int | float | bool) else ""
     return f"{message}{shown}"
+
+
+def _short(value: str | float) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a number of more digits than Python likes to write
+        return "a very large number"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from brokers import Subscriber, eventually, free_port
+from paho.mqtt.publish import single
 from support.processes import (
     FAULT,
     PUMP,
@@ -241,16 +242,21 @@ def test_nobody_can_be_asked_to_reload_where_no_daemon_runs(shell, tmp_path):
 @pytest.mark.broker
 def test_a_monitor_that_is_removed_leaves_nothing_behind(start, mosquitto, plant):
     mosquitto.start()
-    recorder = section("side", f"exec:cat {plant.faulty}?rate=16000&format=s16le", enrol_s=900)
+    # With rules for every bundle: without the pump, a daemon would start with another one.
+    recorder = section(
+        "side", f"exec:cat {plant.faulty}?rate=16000&format=s16le", enrol_s=900, alert={}
+    )
     daemon = start(
-        [section("pump", f"{FAULT}&speed=2&onset=3"), section("fan", OTHER), recorder],
+        [section("pump", f"{FAULT}&speed=2&onset=3"), section("fan", OTHER, alert={}), recorder],
         mqtt={"url": mosquitto.url},
     )
     daemon.until(lambda: daemon.state_of("pump") in ("warning", "alarm"))
     daemon.until(lambda: daemon.state_of("fan") == "baselining")
     daemon.until(lambda: "edge-asd/hall/pump/alarm" in retained(mosquitto.port))
     with Subscriber(mosquitto.port, "edge-asd/hall/pump/event") as listener:
-        answer = daemon.reload(monitors=[section("fan", OTHER)], mqtt={"url": mosquitto.url})
+        answer = daemon.reload(
+            monitors=[section("fan", OTHER, alert={})], mqtt={"url": mosquitto.url}
+        )
         assert (answer["removed"], answer["kept"]) == (["pump", "side"], ["fan"])
         (ended,) = eventually(
             lambda: [
@@ -274,7 +280,9 @@ def test_a_monitor_that_is_removed_leaves_nothing_behind(start, mosquitto, plant
     assert 'monitor="side"' not in page
     daemon.until(lambda: daemon.handles()[2] == 0)  # the recorder
     # It comes back as what it was, and what lies between is down time.
-    daemon.reload(monitors=[section("pump"), section("fan", OTHER)], mqtt={"url": mosquitto.url})
+    daemon.reload(
+        monitors=[section("pump"), section("fan", OTHER, alert={})], mqtt={"url": mosquitto.url}
+    )
     daemon.until(lambda: daemon.state_of("pump") == "normal")
     daemon.until(lambda: "edge-asd/hall/pump/state" in retained(mosquitto.port))
     assert daemon.stop()[0] == 0
@@ -311,6 +319,11 @@ def test_another_broker_gets_every_state_and_what_waits(start, mosquitto, tmp_pa
     secret.chmod(0o644)
     daemon.refuses("mqtt.password_file", "chmod 600")
     assert daemon.metric("mqtt_connected") == 1
+    commands = {"url": mosquitto.url, "commands": ["snooze"]}
+    assert daemon.reload(monitors=monitors, mqtt=commands)["sections"] == ["mqtt"]
+    daemon.until(lambda: "edge-asd/hall/pump/snooze/state" in retained(mosquitto.port))
+    single("edge-asd/hall/pump/snooze/set", "5", qos=1, port=mosquitto.port)
+    daemon.logged("snooze")
     assert daemon.reload(monitors=monitors)["sections"] == ["mqtt"]
     daemon.until(lambda: daemon.metric("mqtt_connected") == 0)
     assert "mqtt" not in daemon.checks()
