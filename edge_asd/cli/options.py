@@ -52,16 +52,30 @@ def state_dir_path(option: str | None) -> Path:
     return resolve_state_dir(option, os.environ)
 
 
+def config_path(file: str | None) -> Path | None:
+    """The operator's file; None where none was named and none is at its usual place.
+
+    One that may not be looked at is there: defaults in its stead would surprise.
+    """
+    if file:
+        return Path(file)
+    try:
+        DEFAULT_CONFIG.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return DEFAULT_CONFIG
+    return DEFAULT_CONFIG
+
+
 def raw_config(file: str | None) -> tuple[Mapping[str, Any], str]:
     """Keys and values of the operator's file, unchecked, and its name; nothing without a file.
 
     Raises:
         ConfigError: It cannot be read.
     """
-    path = Path(file) if file else DEFAULT_CONFIG
-    if not file and not path.exists():
-        return {}, "no file: defaults"
-    return load_raw(path), str(path)
+    path = config_path(file)
+    return ({}, "no file: defaults") if path is None else (load_raw(path), str(path))
 
 
 def read_config(
@@ -80,8 +94,8 @@ def read_config(
         ConfigError: The file or a value is wrong.
         UsageError: The file has no such monitor.
     """
-    path = Path(file) if file else DEFAULT_CONFIG
-    config = load_config(path) if file or path.exists() else Config()
+    path = config_path(file)
+    config = Config() if path is None else load_config(path)
     raw = config.model_dump(exclude_unset=True)
     if source is not None:
         raw["monitors"] = [_monitor(config, monitor or "machine", source)]
@@ -111,8 +125,8 @@ def monitor_config(file: str | None, name: str, source: str | None = None) -> Mo
     Raises:
         ConfigError: The file or the name is wrong.
     """
-    path = Path(file) if file else DEFAULT_CONFIG
-    config = load_config(path) if file or path.exists() else Config()
+    path = config_path(file)
+    config = Config() if path is None else load_config(path)
     raw = next(
         (s.model_dump(exclude_unset=True) for s in config.monitors if s.name == name),
         {"name": name},

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from edge_asd.cli.options import (
-    DEFAULT_CONFIG,
     config_option,
+    config_path,
     read_config,
     set_up_logging,
     state_dir_option,
@@ -17,6 +17,7 @@ from edge_asd.cli.options import (
 )
 from edge_asd.config import Config
 from edge_asd.daemon import Daemon, RunOptions
+from edge_asd.errors import ConfigError
 from edge_asd.notify import Notifier
 
 
@@ -65,11 +66,13 @@ def command(
         changes["jsonl"] = {"path": jsonl}
     if bundle is not None:
         changes["bundle"] = bundle
-    # A file that is there now must be there when it is read again, or every monitor would be lost.
-    file = config_file or (str(DEFAULT_CONFIG) if DEFAULT_CONFIG.exists() else None)
+    path = config_path(config_file)
 
     def read() -> Config:
-        return read_config(file, monitor=monitor, source=source, changes=changes)
+        if config_path(config_file) is None and path is not None:
+            # By the defaults every monitor would be lost.
+            raise ConfigError(f"{path}: is not there any more; put it back")
+        return read_config(config_file, monitor=monitor, source=source, changes=changes)
 
     config = read()
     options = RunOptions(state_dir_path(state_dir), once=once, reread=read)
