@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from support.confirmed import RESTS_S, at, load_sound, recording_of
-from support.crashpoints import run_crashes
+from support.crashpoints import build_shim, run_crashes
 from support.sound import RATE, WALL_S, machine, request
 
 from edge_asd.alert_sound import AlertSound
@@ -40,7 +40,8 @@ def confirmed(tmp_path, tiny_networks, pump_profile):
 def test_killed_at_every_step_the_old_or_the_new_confirmation_is_whole(
     tmp_path, scenario, before, after
 ):
-    lines = [line.split() for line in run_crashes(PROCESS, scenario, tmp_path)]
+    shim = build_shim(tmp_path)
+    lines = [line.split() for line in run_crashes(PROCESS, scenario, tmp_path, shim=shim)]
     found = [state for _, _, state in lines]
     assert [how for _, how, _ in lines] == ["killed"] * (len(lines) - 1) + ["done"]
     change = found.index(after)
