@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from brokers import Subscriber, eventually, free_port
+from brokers import PATIENCE_S, Subscriber, eventually, free_port
 from paho.mqtt.publish import single
 from support.processes import (
     FAULT,
@@ -25,7 +26,7 @@ from support.service_manager import ServiceManager
 from support.tiny import HOP, WINDOW
 
 from edge_asd.control import ask_daemon
-from edge_asd.errors import EdgeAsdError
+from edge_asd.errors import BusyError, EdgeAsdError
 from edge_asd.ledger_timeline import Account
 from edge_asd.ledger_view import LedgerReader
 from edge_asd.state_dir import socket_path
@@ -397,6 +398,25 @@ def test_an_alert_stays_open_when_its_rules_change(start):
     count = len(stored_events(daemon.state))
     daemon.until(lambda: len(stored_events(daemon.state)) > count)
     assert {event["id"] for event in stored_events(daemon.state)} == {first}
+
+
+def test_an_enrolment_goes_on_with_its_sound_and_ends_with_it(start):
+    daemon = start()
+    daemon.until(lambda: daemon.state_of("pump") == "normal")
+    request = {"command": "enrol", "monitor": "pump", "seconds": 3600}
+    path = socket_path(daemon.state, {})
+    with ThreadPoolExecutor(1) as pool:
+        enrolment = pool.submit(ask_daemon, path, request, lambda *_: None)
+        daemon.until(lambda: daemon.state_of("pump") == "baselining")
+        rules = QUICK | {"update_s": 2}
+        assert daemon.reload(monitors=[section("pump", alert=rules)])["changed"] == ["pump"]
+        assert daemon.state_of("pump") == "baselining"
+        assert not enrolment.done()
+        assert daemon.reload(monitors=[section("pump", OTHER)])["changed"] == ["pump"]
+        with pytest.raises(BusyError, match="enrol again"):
+            enrolment.result(PATIENCE_S)
+    daemon.until(lambda: daemon.state_of("pump") != "baselining")
+    assert daemon.stop()[0] == 0
 
 
 def accounts(state, monitor):
