@@ -218,8 +218,14 @@ def test_the_same_sources_give_the_same_package(tmp_path, monkeypatch):
     import build_deb
     from targets import Target
 
+    checkout = tmp_path / "checkout"
+    for name in (*build_deb.SOURCES, "systemd", "deploy", "CHANGELOG.md", "constraints.txt"):
+        source = ROOT / name
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, checkout / name)
+    monkeypatch.setattr(build_deb, "ROOT", checkout)
+    monkeypatch.setattr(build_deb, "DEB", checkout / "deploy/deb")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    target = Target.parse("debian12/amd64")
     packages = []
     for umask, folder in ((0o022, "one"), (0o077, "another-place")):
         # Stands for the libraries, which are named by hash: only what is built here can differ.
@@ -227,13 +233,17 @@ def test_the_same_sources_give_the_same_package(tmp_path, monkeypatch):
         wheels.mkdir(parents=True)
         (wheels / "library-1-py3-none-any.whl").write_bytes(b"wheel")
         monkeypatch.setattr(build_deb, "fetch_wheels", lambda *_, wheels=wheels: wheels)
+        target = Target.parse("debian12/amd64")
         packages.append(_built_under(umask, build_deb, target, tmp_path / folder))
-    assert packages[0] == packages[1]
+    for part in ("-c", "-I"):  # what differs is told first
+        told = [subprocess.check_output(["dpkg-deb", part, package]) for package in packages]
+        assert told[0] == told[1]
+    assert packages[0].read_bytes() == packages[1].read_bytes()
 
 
 def _built_under(umask, build_deb, target, out):
     before = os.umask(umask)
     try:
-        return build_deb.build(target, out, None).read_bytes()
+        return build_deb.build(target, out, None)
     finally:
         os.umask(before)
