@@ -117,6 +117,7 @@ def test_a_recording_never_calibrates_against_itself(pump_profile, recordings):
 
 
 @given(share=st.floats(-0.5, 2.0))
+@settings(max_examples=25)
 def test_the_threshold_follows_extremes_of_known_sound_and_no_other_sound(
     pump_profile, recordings, share
 ):
