@@ -158,6 +158,8 @@ class StateBoard:
     ) -> StateMessage:
         calibration = shown.profile.calibration if shown.profile else None
         event, switches = standing.event, shown.switches
+        if event is not None and event.held:
+            event = None  # nobody was told of it: its id would lead nowhere
         inhibited_until = self._wall(switches.inhibited_until)
         snoozed_until = self._wall(switches.snoozed_until)
         acked_at = self._wall(event.acked_at) if event else None

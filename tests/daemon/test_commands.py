@@ -125,6 +125,7 @@ def test_a_snooze_keeps_an_alert_back_and_an_acknowledgement_is_told(plant, mosq
         assert state_now(subscriber)["snoozed_until"] is not None
         daemon.until(lambda: stored_events(state))
         assert retained_now(subscriber, "alarm") == b"OFF"
+        assert state_now(subscriber)["event_id"] is None  # there is no such event for subscribers
         assert "no alert is open" in asker.ask("pump/ack/set", "")["error"]
         assert daemon.metric("alerts_suppressed_total", monitor="pump", reason="snoozed") == 1
         daemon.kill()
