@@ -80,8 +80,8 @@ def debian_version(version: str, target: Target) -> str:
     >>> debian_version("1.2.0rc1", Target("debian12", "amd64"))
     '1.2.0~rc1~debian12'
     """
-    earlier = re.sub(r"(?<=\d)\.?(a|b|rc|dev)(?=\d)", r"~\1", version)
-    return f"{earlier}~{target.distribution}"
+    before_release = re.sub(r"(?<=\d)(a|b|rc)(?=\d)", r"~\1", version)
+    return f"{before_release.replace('.dev', '~~dev')}~{target.distribution}"
 
 
 def fetch_wheels(target: Target, cache: Path) -> Path:

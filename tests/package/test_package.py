@@ -158,6 +158,8 @@ def runs(root):
     return eventually(ready, what="the service")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_package_installs_upgrades_and_purges_offline_and_leaves_nothing_behind(tmp_path):
     needs_root()
     old = build(tmp_path / "old")
