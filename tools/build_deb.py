@@ -77,11 +77,13 @@ def source_date() -> int:
 def debian_version(version: str, target: Target) -> str:
     """Return a version that sorts as Python's does, and names the distribution.
 
+    The distribution stands behind a tilde, so what comes before a release needs more of them.
+
     >>> debian_version("1.2.0rc1", Target("debian12", "amd64"))
-    '1.2.0~rc1~debian12'
+    '1.2.0~~rc1~debian12'
     """
-    before_release = re.sub(r"(?<=\d)(a|b|rc)(?=\d)", r"~\1", version)
-    return f"{before_release.replace('.dev', '~~dev')}~{target.distribution}"
+    before_release = re.sub(r"(?<=\d)(a|b|rc)(?=\d)", r"~~\1", version)
+    return f"{before_release.replace('.dev', '~~~dev')}~{target.distribution}"
 
 
 def fetch_wheels(target: Target, cache: Path) -> Path:
