@@ -27,7 +27,8 @@ def command(*, state_dir: str | None, as_json: bool) -> None:
 
     \b
     Example:
-        edge-asd check && edge-asd reload
+        edge-asd reload
+        edge-asd check && edge-asd reload --json
     """
     folder = state_dir_path(state_dir)
     answer = ask_daemon(socket_path(folder, os.environ), {"command": "reload"}, lambda *_: None)
