@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_asd.publish.store import EventStore
@@ -130,6 +130,7 @@ def test_what_is_set_before_the_time_is_known_lasts_as_long_as_was_asked(compute
     assert computer.left_s == pytest.approx(3600.0)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from(["wait", "clock", "boot"]), st.floats(1.0, 900.0))))
 def test_it_never_lasts_longer_than_was_asked_for(tmp_path_factory, steps):
     computer = Board(tmp_path_factory.mktemp("board"))
