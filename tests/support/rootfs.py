@@ -124,10 +124,8 @@ class Root:
                 process.wait(30)
             process.kill()
             process.wait()
-            for group in groups:
-                for folder in sorted(group.glob("**/"), reverse=True):
-                    with suppress(OSError):
-                        folder.rmdir()
+            # Its last processes are still dying, and hold on to their groups.
+            eventually(lambda: all(_removed(group) for group in groups), what="an empty machine")
 
     def _is_up(self):
         state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
@@ -198,6 +196,14 @@ def _own_groups():
     """One control group in every hierarchy that systemd uses."""
     tops = [CGROUPS, CGROUPS / "systemd", CGROUPS / "unified"]
     return [top / f"edge-asd-test-{os.getpid()}" for top in tops if (top / "cgroup.procs").exists()]
+
+
+def _removed(group):
+    """Remove a control group and those below it, which go as soon as nothing runs in them."""
+    for folder in sorted(group.glob("**/"), reverse=True):
+        with suppress(OSError):
+            folder.rmdir()
+    return not group.exists()
 
 
 def _child(process):
