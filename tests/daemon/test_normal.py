@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.asking import Asker
 from support.processes import RATE, DaemonProcess, cli, lines, stored_events
 
 from edge_asd.control import ask_daemon
@@ -113,3 +114,41 @@ def test_an_alert_of_another_moment_waits_and_what_expires_goes_by_itself(
         assert daemon.status()["pump"]["confirmed_windows"] == 0
     assert "targets" not in profile_text(state)
     assert [one["what"] for one in profile_text(state)["changes"]] == ["confirmed", "expired"]
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("v5", [True, False], ids=["mqtt5", "mqtt311"])
+def test_over_mqtt_an_alert_is_confirmed_unless_that_masks_one_that_somebody_pinned(
+    plant, mosquitto, tmp_path, load_sound, v5
+):
+    mosquitto.start()
+    state = plant.state(tmp_path)
+    machine = plant.player(tmp_path, load=load_sound)
+    broker = {"url": mosquitto.url, "commands": ["normal"]}
+    config = plant.config(tmp_path, machine.source, evidence=EVIDENCE, mqtt=broker)
+    with (
+        Asker(mosquitto.port, v5=v5) as asker,
+        DaemonProcess(state, "--config", config, "--once") as daemon,
+    ):
+        daemon.until(lambda: daemon.state_of("pump") == "normal")
+        machine.play("load")
+        first = alert_with_evidence(daemon, 1)
+        machine.play("normal")
+        daemon.until(lambda: stored_events(state)[-1]["type"] == "end")
+        machine.play("load")
+        second = alert_with_evidence(daemon, 2)
+        pinned = EvidenceReader(state).kept()[first]
+        assert EvidenceReader(state).pin(pinned)
+        refused = asker.ask("cmd/normal", {"event": second, "by": "anna"})
+        assert not refused["ok"]
+        assert first in refused["error"]
+        assert "force" in asker.ask("cmd/normal", {"event": second, "force": True})["error"]
+        assert "targets" not in profile_text(state)
+        EvidenceReader(state).unpin(pinned)
+        done = asker.ask("cmd/normal", {"event": second, "by": "anna", "days": 30})
+        assert done["ok"], done
+        assert [one["event_id"] for one in done["result"]["masked"]] == [first]
+        daemon.until(lambda: stored_events(state)[-1]["type"] == "end")
+        assert stored_events(state)[-1]["reason"] == "confirmed as normal by anna"
+        assert daemon.stop()[0] == 0
+    assert profile_text(state)["targets"]["recordings"][0]["by"] == "anna"
