@@ -36,7 +36,7 @@ WRITING_PREFIX = ".writing-"
 BLOCK_BYTES = 4096  # what a file system hands out; a folder takes one itself
 
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9]+)+")
-_LATEST_S = 253_402_300_799.0  # the last second of the year 9999
+_LATEST_S = 253_402_300_799  # the last second of the year 9999
 
 
 class _File(BaseModel):
@@ -65,7 +65,10 @@ class _RecordFile(BaseModel):
 
 def folder_of(record: EvidenceRecord) -> Path:
     """Where evidence lies below the root; names sort by the time the alert began."""
-    began = time.gmtime(min(max(0.0, record.started_at), _LATEST_S))
+    # Rounded as in record.json: 4.9997 s is 5.000 s there, and a name with another second would not
+    # be recognised as ours.
+    seconds = round(record.started_at * 1000) // 1000
+    began = time.gmtime(min(max(0, seconds), _LATEST_S))
     stamp = time.strftime("%Y%m%dT%H%M%SZ", began)
     return Path(record.monitor, time.strftime("%Y-%m", began), f"{stamp}_{record.event_id}")
 

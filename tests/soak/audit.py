@@ -36,6 +36,8 @@ class Life:
         """How far the wall clock was ahead of the counter when the last run began."""
         self.scored_s: dict[tuple[str, int], int] = {}
         """Seconds that were scored, by monitor and run, counted apart from the ledger."""
+        self.late_s = 0
+        """Those that were settled as something else before their window came."""
 
 
 def audit(state: Path, monitors: Iterable[str], life: Life, witness: Witness) -> list[Promise]:
@@ -118,6 +120,7 @@ def check_scored(state: Path, life: Life) -> Promise:
         if written.get((monitor, run), 0) != seconds
     ]
     text = "; ".join(wrong[:3]) or f"{sum(life.scored_s.values())} s, by another count as well"
+    text += f"; {life.late_s} s were settled before their window came"
     return Promise("scored seconds are scored", not wrong, text)
 
 

@@ -68,13 +68,19 @@ class ScoredSeconds(Reporter):
     def __init__(self, *arguments, **named) -> None:
         super().__init__(*arguments, **named)
         self.scored_s: Counter[str] = Counter()
+        self.late_s = 0
         self._until_s: dict[str, int] = {}
 
     def end(self) -> None:
-        """What was scored and not spent before the end is no second yet."""
+        """Leave out what was scored and is no scored second in the ledger.
+
+        Seconds that were not spent before the end, and those whose window came after they had been
+        settled: they stay what they were.
+        """
         for monitor, timeline in self.books.ledger._timelines.items():
             beyond_s = self._until_s.get(monitor, 0) - timeline._spent_s
-            self.scored_s[monitor] -= max(0, beyond_s)
+            self.scored_s[monitor] -= max(0, beyond_s) + timeline.late_s
+            self.late_s += timeline.late_s
 
     def score(self, monitor, scored, state, profile, window) -> None:
         super().score(monitor, scored, state, profile, window)
@@ -278,15 +284,17 @@ class Station:
             if sample.name.endswith("_total"):
                 yield sample.labels["monitor"], sample.labels["result"], int(sample.value)
 
-    def close(self) -> dict[tuple[str, int], int]:
+    def close(self) -> tuple[dict[tuple[str, int], int], int]:
         """End it; everything is given back.
 
         Returns:
-            Seconds that were scored, by monitor and number of the run in the ledger.
+            Seconds that were scored, by monitor and number of the run in the ledger, and those that
+            had been settled before their window came.
         """
         self._closers.close()
         scored_s, run = self.report.scored_s, self.ledger._run.number
-        return {(monitor.name, run): scored_s[monitor.name] for monitor in self.worker.monitors}
+        monitors = self.worker.monitors
+        return {(m.name, run): scored_s[m.name] for m in monitors}, self.report.late_s
 
     def _all_taken(self) -> bool:
         if not self._failed() and any(feed.capture.held_s for feed in self.worker.feeds):

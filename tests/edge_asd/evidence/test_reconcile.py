@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from support.evidence import (
     PIECE_BYTES,
     disk_usage,
@@ -37,6 +41,21 @@ def test_a_lost_index_is_rebuilt_from_the_folders(store):
         path.unlink()
     assert store.kept() == before
     assert store.measure().used_bytes == 3 * PIECE_BYTES
+
+
+@settings(max_examples=20, deadline=None)
+@example(0.9997, 4)
+@given(st.floats(0.0, 1.0), st.integers(0, 10**6))
+def test_evidence_is_recognised_whatever_fraction_of_a_second_it_began_at(fraction, number):
+    began = 1_790_000_000.0 + number + fraction
+    with tempfile.TemporaryDirectory() as state:
+        store = opened(Path(state))
+        store.write(replace(record(), started_at=began), files())
+        store.close()
+        (store.root / "index.db").unlink()
+        assert store.measure().foreign == 0
+        assert [kept.record.event_id for kept in store.kept()] == [event_id(0)]
+        store.close()
 
 
 def test_a_damaged_index_is_moved_aside_and_rebuilt(store, caplog):
