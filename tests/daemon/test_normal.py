@@ -117,9 +117,8 @@ def test_an_alert_of_another_moment_waits_and_what_expires_goes_by_itself(
 
 
 @pytest.mark.broker
-@pytest.mark.parametrize("v5", [True, False], ids=["mqtt5", "mqtt311"])
 def test_over_mqtt_an_alert_is_confirmed_unless_that_masks_one_that_somebody_pinned(
-    plant, mosquitto, tmp_path, load_sound, v5
+    plant, mosquitto, tmp_path, load_sound
 ):
     mosquitto.start()
     state = plant.state(tmp_path)
@@ -127,7 +126,7 @@ def test_over_mqtt_an_alert_is_confirmed_unless_that_masks_one_that_somebody_pin
     broker = {"url": mosquitto.url, "commands": ["normal"]}
     config = plant.config(tmp_path, machine.source, evidence=EVIDENCE, mqtt=broker)
     with (
-        Asker(mosquitto.port, v5=v5) as asker,
+        Asker(mosquitto.port) as asker,
         DaemonProcess(state, "--config", config, "--once") as daemon,
     ):
         daemon.until(lambda: daemon.state_of("pump") == "normal")

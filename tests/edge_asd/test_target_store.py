@@ -35,7 +35,11 @@ def confirmed(tmp_path, tiny_networks, pump_profile):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("scenario", "before", "after"), [("confirm", "1", "12"), ("undo", "12", "2")]
+    ("scenario", "before", "after"),
+    [
+        ("confirm", "1", "12"),
+        pytest.param("undo", "12", "2", marks=pytest.mark.long),
+    ],
 )
 def test_killed_at_every_step_the_old_or_the_new_confirmation_is_whole(
     tmp_path, scenario, before, after
