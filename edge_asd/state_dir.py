@@ -1,7 +1,9 @@
 """Where a device keeps what it learned, and who may write there.
 
-``--state-dir``, else ``$STATE_DIRECTORY`` (systemd), else ``$XDG_STATE_HOME/edge-asd``. One process
-at a time holds the lock: two never open one microphone or write one profile.
+``--state-dir``, else ``$STATE_DIRECTORY`` (systemd), else ``$XDG_STATE_HOME/edge-asd``, else the
+service's directory where the caller may write it (``sudo edge-asd status`` is about the service),
+else ``~/.local/state/edge-asd``. One process at a time holds the lock: two never open one microphone
+or write one profile.
 """
 
 from __future__ import annotations
@@ -19,18 +21,26 @@ from typing_extensions import Self
 
 from edge_asd.errors import BusyError, StorageError
 
+SERVICE_DIR = Path("/var/lib/edge-asd")
+"""Where systemd keeps the state of the service."""
+
 _MAX_SOCKET_PATH = 100  # the kernel's limit is 107 bytes
 
 
-def resolve_state_dir(option: str | None, environ: Mapping[str, str]) -> Path:
+def resolve_state_dir(
+    option: str | None, environ: Mapping[str, str], *, service_dir: Path = SERVICE_DIR
+) -> Path:
     """The state directory to use; not created here."""
     if option:
         return Path(option)
     from_systemd = environ.get("STATE_DIRECTORY", "").split(":")[0]
     if from_systemd:
         return Path(from_systemd)
-    base = environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "edge-asd"
+    if environ.get("XDG_STATE_HOME"):
+        return Path(environ["XDG_STATE_HOME"]) / "edge-asd"
+    if service_dir.is_dir() and os.access(service_dir, os.W_OK | os.X_OK):
+        return service_dir
+    return Path.home() / ".local" / "state" / "edge-asd"
 
 
 def socket_path(state_dir: Path, environ: Mapping[str, str]) -> Path:

@@ -83,7 +83,17 @@ def test_a_directory_that_cannot_be_made_is_a_storage_error(tmp_path):
     ],
 )
 def test_the_state_directory_is_looked_for_in_the_stated_order(option, environ, expected):
-    assert resolve_state_dir(option, environ) == Path(expected)
+    assert resolve_state_dir(option, environ, service_dir=Path("/nowhere")) == Path(expected)
+
+
+def test_who_may_write_the_services_directory_speaks_to_the_service(tmp_path):
+    assert resolve_state_dir(None, {}, service_dir=tmp_path) == tmp_path
+    assert resolve_state_dir("mine", {}, service_dir=tmp_path) == Path("mine")
+    own = {"XDG_STATE_HOME": "/home/x/state"}
+    assert resolve_state_dir(None, own, service_dir=tmp_path) == Path("/home/x/state/edge-asd")
+    (tmp_path / "file").touch()
+    nothing = resolve_state_dir(None, {}, service_dir=tmp_path / "file")
+    assert nothing == Path.home() / ".local" / "state" / "edge-asd"
 
 
 def test_the_socket_lies_beside_the_state_where_it_fits():
