@@ -2,8 +2,8 @@
 
 ``--state-dir``, else ``$STATE_DIRECTORY`` (systemd), else ``$XDG_STATE_HOME/edge-asd``, else the
 service's directory where the caller may write it (``sudo edge-asd status`` is about the service),
-else ``~/.local/state/edge-asd``. One process at a time holds the lock: two never open one microphone
-or write one profile.
+else ``~/.local/state/edge-asd``. One process at a time holds the lock: two never open one
+microphone or write one profile.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def state_dir_option(function: Command) -> Command:
     return click.option(
         "--state-dir",
         metavar="DIR",
-        help="Where profiles and events lie (default: the service's, where you may write it, else yours).",
+        help="Where profiles and events lie (default: the service's if you may write it).",
     )(function)
 
 
