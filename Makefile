@@ -8,7 +8,7 @@
 TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
     libportaudio2=libportaudio.so.2 prometheus=promtool faketime=faketime \
     pulseaudio=pulseaudio pulseaudio-utils=pactl libasound2-plugins \
-    systemd-container=systemd-nspawn python3 adduser jq=jq
+    systemd-container=systemd-nspawn python3 adduser procps jq=jq
 
 # The device's tests run where torch is not installed, so that the device cannot come to need it.
 # What needs torch stays in these folders.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from edge_asd.embed import WindowEmbedder
 from edge_asd.errors import DataError
 from edge_asd.evidence.reader import read_json
 from edge_asd.evidence.records import CLIP, DETAILS, Kept
+from edge_asd.files import memory_file
 from edge_asd.records import Block, FloatArray
 from edge_asd.score import Views
 
@@ -60,7 +60,8 @@ def read_alert_sound(kept: Kept) -> AlertSound:
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != kept.files[CLIP].sha256:
             raise DataError(f"{path}: altered or truncated since it was recorded")
-        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32")
+        with memory_file(data) as file:
+            samples, rate = soundfile.read(file.fileno(), dtype="float32", closefd=False)
     except (OSError, KeyError, soundfile.LibsndfileError) as error:
         raise DataError(f"{path}: cannot be read ({error}); the evidence is damaged") from error
     begin, end = _longest(marks, len(samples) / rate)

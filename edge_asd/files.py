@@ -1,10 +1,12 @@
-"""Writing files so that a crash or a full disk leaves the old one whole."""
+"""Writing files so that a crash or a full disk leaves the old one whole; files in memory."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from edge_asd.errors import StorageError
 
@@ -39,3 +41,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def memory_file(data: bytes = b"") -> Iterator[BinaryIO]:
+    """A file that is in memory only, with a descriptor for libraries that want one.
+
+    libsndfile takes Python's ``BytesIO`` by callbacks that are compiled while we run, which the
+    hardened service may not do.
+    """
+    with open(os.memfd_create("edge-asd"), "w+b") as file:  # noqa: PTH123 - it has no path
+        file.write(data)
+        file.seek(0)
+        yield file

@@ -26,6 +26,7 @@ class Notifier:
     ) -> None:
         self.watchdog_interval_s = watchdog_interval_s
         self._address = address
+        self._stopping = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], pid: int | None = None) -> Notifier:
@@ -42,8 +43,9 @@ class Notifier:
         return cls(address, _watchdog_interval_s(environ, os.getpid() if pid is None else pid))
 
     def ready(self) -> None:
-        """Say that start-up is complete."""
-        self._send("READY=1")
+        """Say that start-up or a reload is complete; not once the service is going down."""
+        if not self._stopping:
+            self._send("READY=1")
 
     def reloading(self, now_us: int | None = None) -> None:
         """Say that the configuration is being read again; ``ready`` says that it is done.
@@ -69,6 +71,7 @@ class Notifier:
 
     def stopping(self) -> None:
         """Say that the service is going down."""
+        self._stopping = True
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:

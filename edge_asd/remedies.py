@@ -23,8 +23,8 @@ REMEDIES = {
     "microphone": "check cable, plug and mixer (alsamixer), then try another microphone",
     "mqtt": "check mqtt.url, the network, the credentials and the broker's log; nothing is lost "
     "meanwhile, alerts wait in the outbox",
-    "outbox": "bring the broker back first; edge-asd outbox ls shows what waits, and edge-asd "
-    "events what there was",
+    "outbox": "bring the broker back first; edge-asd outbox ls shows what waits, edge-asd outbox "
+    "fsck checks it; more room: outbox.max_mb and outbox.max_days",
     "overload": "see what else runs on this computer; else fewer monitors, or a smaller bundle",
     "profile": _DISK,
     "workers": "look at the log, the disk and the load; systemd restarts a daemon that stands "

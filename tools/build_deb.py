@@ -40,6 +40,7 @@ DEPENDS = [
     "libgcc-s1",
     "libportaudio2",
     "libstdc++6",
+    "procps",  # /bin/kill of `systemctl reload`
     "python3 (>= {python}~)",
     "python3 (<< {next_python}~)",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from edge_asd.evidence.picture import Caption, draw_picture
 from edge_asd.evidence.records import EvidenceRecord
 from edge_asd.evidence.tap import Clip
 from edge_asd.evidence.view import FrontEnd, front_end_of
+from edge_asd.files import memory_file
 from edge_asd.manifest import Manifest
 from edge_asd.profile import Profile, profile_dir
 from edge_asd.records import FloatArray
@@ -178,9 +178,11 @@ def encode(samples: FloatArray, rate: int) -> bytes:
     # Scaled here: libsndfile would map 1.0 to 2**23 - 1 and change every sample a little.
     numbers = np.clip(np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0)
     whole = np.minimum(np.round(numbers * 2.0**23), 2**23 - 1).astype(np.int32) << 8
-    out = io.BytesIO()
-    try:
-        soundfile.write(out, whole, rate, format="FLAC", subtype="PCM_24")
-    except (soundfile.LibsndfileError, ValueError) as error:
-        raise DataError(f"the clip cannot be written at {rate} Hz: {error}") from error
-    return out.getvalue()
+    with memory_file() as file:
+        kind = {"format": "FLAC", "subtype": "PCM_24", "closefd": False}
+        try:
+            soundfile.write(file.fileno(), whole, rate, **kind)
+        except (soundfile.LibsndfileError, ValueError) as error:
+            raise DataError(f"the clip cannot be written at {rate} Hz: {error}") from error
+        file.seek(0)
+        return file.read()
