@@ -34,10 +34,8 @@ class Life:
         """By how much, one after the other."""
         self.last_ahead_s = 0
         """How far the wall clock was ahead of the counter when the last run began."""
-        self.scored_s: dict[tuple[str, int], int] = {}
-        """Seconds that were scored, by monitor and run, counted apart from the ledger."""
-        self.late_s = 0
-        """Those that were settled as something else before their window came."""
+        self.scored_s: dict[tuple[str, int], tuple[int, int]] = {}
+        """Seconds that were scored, at least and at most, by monitor and run, counted apart."""
 
 
 def audit(state: Path, monitors: Iterable[str], life: Life, witness: Witness) -> list[Promise]:
@@ -115,12 +113,13 @@ def check_scored(state: Path, life: Life) -> Promise:
         rows = connection.execute(f"{query} GROUP BY monitor, run", (Account.SCORED.value,))
         written = {(monitor, run): seconds for monitor, run, seconds in rows}
     wrong = [
-        f"{monitor} in run {run}: {seconds} s, written {written.get((monitor, run), 0)} s"
-        for (monitor, run), seconds in life.scored_s.items()
-        if written.get((monitor, run), 0) != seconds
+        f"{monitor} in run {run}: {least} to {most} s, written {written.get((monitor, run), 0)} s"
+        for (monitor, run), (least, most) in life.scored_s.items()
+        if not least <= written.get((monitor, run), 0) <= most
     ]
-    text = "; ".join(wrong[:3]) or f"{sum(life.scored_s.values())} s, by another count as well"
-    text += f"; {life.late_s} s were settled before their window came"
+    bounds = life.scored_s.values()
+    total = f"{sum(least for least, _ in bounds)} to {sum(most for _, most in bounds)} s"
+    text = "; ".join(wrong[:3]) or f"{total}, by another count as well"
     return Promise("scored seconds are scored", not wrong, text)
 
 

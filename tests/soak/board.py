@@ -244,10 +244,9 @@ class Board:
             future.cancel()
         self._futures = []
         self.life.ended_s = self.pace.counter()
-        (scored_s, late_s), self.station = self.station.close(), None
+        scored_s, self.station = self.station.close(), None
         if self.disk_works:  # else the last seconds are lost, and known to be
             self.life.scored_s |= scored_s
-            self.life.late_s += late_s
         self.pace.begin()
         self.gauge.close(self.judged, but=self.own_children)
 

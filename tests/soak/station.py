@@ -68,19 +68,15 @@ class ScoredSeconds(Reporter):
     def __init__(self, *arguments, **named) -> None:
         super().__init__(*arguments, **named)
         self.scored_s: Counter[str] = Counter()
-        self.late_s = 0
+        self.late_s: Counter[str] = Counter()
         self._until_s: dict[str, int] = {}
 
     def end(self) -> None:
-        """Leave out what was scored and is no scored second in the ledger.
-
-        Seconds that were not spent before the end, and those whose window came after they had been
-        settled: they stay what they were.
-        """
+        """What was scored and not spent before the end is no second yet."""
         for monitor, timeline in self.books.ledger._timelines.items():
             beyond_s = self._until_s.get(monitor, 0) - timeline._spent_s
-            self.scored_s[monitor] -= max(0, beyond_s) + timeline.late_s
-            self.late_s += timeline.late_s
+            self.scored_s[monitor] -= max(0, beyond_s)
+            self.late_s[monitor] = timeline.late_s
 
     def score(self, monitor, scored, state, profile, window) -> None:
         super().score(monitor, scored, state, profile, window)
@@ -284,17 +280,18 @@ class Station:
             if sample.name.endswith("_total"):
                 yield sample.labels["monitor"], sample.labels["result"], int(sample.value)
 
-    def close(self) -> tuple[dict[tuple[str, int], int], int]:
+    def close(self) -> dict[tuple[str, int], tuple[int, int]]:
         """End it; everything is given back.
 
         Returns:
-            Seconds that were scored, by monitor and number of the run in the ledger, and those that
-            had been settled before their window came.
+            Seconds that were scored, at least and at most, by monitor and number of the run in the
+            ledger. Those that were settled before a window came stay what they were, which may be
+            scored, by a window before.
         """
         self._closers.close()
         scored_s, run = self.report.scored_s, self.ledger._run.number
-        monitors = self.worker.monitors
-        return {(m.name, run): scored_s[m.name] for m in monitors}, self.report.late_s
+        names, late_s = [monitor.name for monitor in self.worker.monitors], self.report.late_s
+        return {(n, run): (scored_s[n] - late_s[n], scored_s[n]) for n in names}
 
     def _all_taken(self) -> bool:
         if not self._failed() and any(feed.capture.held_s for feed in self.worker.feeds):

@@ -202,7 +202,7 @@ def lived(tmp_path):
     board.run(30, Account.GAPPED, scored=True)
     ledger.close()
     life.ended_s = board.counter_s
-    life.scored_s = {("pump-1", 1): 100, ("pump-1", 2): 30}
+    life.scored_s = {("pump-1", 1): (100, 100), ("pump-1", 2): (30, 30)}
     return life
 
 
