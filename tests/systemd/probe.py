@@ -217,7 +217,6 @@ def operate(broker, heard):
     play("faulty")
     first = until(lambda: events(heard.messages, "new"), "an alert")[0]
     note("status", run(PROGRAM, "service", "status"))
-    note("evidence", until(lambda: list(STATE.rglob("clip.flac")), "its sound")[0].parent.name)
     os.kill(pid, signal.SIGKILL)
     until(lambda: int(show("MainPID")["MainPID"]) not in (0, pid), "the restart")
     until(lambda: show("ActiveState")["ActiveState"] == "active", "the new start")
