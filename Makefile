@@ -41,6 +41,10 @@ demo: ## Show the whole job on a simulated pump (ARGS=--keep leaves it running);
 	@tools/bootstrap.sh .venv-demo demo
 	@.venv-demo/bin/edge-asd demo $(ARGS)
 
+# Two workers share two cores; threads of linear algebra that spin in each would halve the speed.
+test test-long: export OPENBLAS_NUM_THREADS = 1
+test test-long: export OMP_NUM_THREADS = 1
+
 test: setup ## Run the tests: the device's without torch, then those of training
 	@tools/system-packages.sh $(TEST_PACKAGES)
 	@tools/bootstrap.sh .venv-demo demo $(TEST_TOOLS)

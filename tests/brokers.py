@@ -152,6 +152,7 @@ class Subscriber:
 
     def settle(self):
         """Wait for everything that the broker held ready: what we send now comes behind it."""
+        self._settled.clear()
         self._client.publish(self._marker, b"", qos=1)
         assert self._settled.wait(PATIENCE_S), "the broker does not answer"
 

@@ -179,6 +179,8 @@ class DaemonProcess:
         return json.loads(self.get("/healthz")[1])["checks"]
 
     def metric(self, name, **labels):
+        """Of a daemon that is ready: before that, its monitors have none yet."""
+        self.logged(r"ready monitors=")
         for family in text_string_to_metric_families(self.get("/metrics")[1]):
             for sample in family.samples:
                 if sample.name == f"edge_asd_{name}" and labels.items() <= sample.labels.items():

@@ -108,6 +108,7 @@ def test_what_nobody_was_told_is_not_told_now(store):
 
 
 @pytest.mark.broker
+@pytest.mark.own_payloads
 def test_subscribers_get_the_same_payload_twice(mosquitto, tmp_path):
     mosquitto.start()
     with Subscriber(mosquitto.port) as heard, Device(tmp_path / "s", mosquitto.url) as device:
