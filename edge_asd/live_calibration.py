@@ -10,7 +10,7 @@ from edge_asd.health import Health
 from edge_asd.profile import Profile, save_profile
 from edge_asd.records import State
 from edge_asd.report import Reporter
-from edge_asd.score.calibrate import QuietBlocks
+from edge_asd.score.calibrate import QuietBlocks, rate_text
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class LiveCalibration:
         calibration = profile.calibration
         text = (
             f"{calibration.asked_per_week:g} false alarms a week asked for, "
-            f"{calibration.supported_per_week:.3g} supported by what was heard"
+            f"{rate_text(calibration.supported_per_week)} supported by what was heard"
         )
         status = Health.WARNING if calibration.provisional else Health.HEALTHY
         self._report.health.set(f"calibration/{self._name}", status, text)

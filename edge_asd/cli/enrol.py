@@ -37,6 +37,7 @@ from edge_asd.profile import profile_dir
 from edge_asd.publish.store import FILE_NAME, EventStore
 from edge_asd.records import State
 from edge_asd.reservoir import PieceWriter
+from edge_asd.score.calibrate import rate_text
 from edge_asd.state_dir import StateLock, socket_path
 
 _SOURCE_PATIENCE_S = 20.0
@@ -245,8 +246,8 @@ def _show(result: dict[str, Any], *, as_json: bool) -> None:
     if result["provisional"]:
         click.echo(
             f"provisional: {result['asked_per_week']:g} false alarms a week are asked for, this "
-            f"much audio supports {result['supported_per_week']:.3g}; the daemon recalibrates from "
-            "quiet listening"
+            f"much audio supports {rate_text(result['supported_per_week'])}; the daemon "
+            "recalibrates from quiet listening"
         )
     if not result["idle_heard"]:
         click.echo("the machine was never heard standing still: idle is guessed from a large drop")

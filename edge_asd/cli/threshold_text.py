@@ -12,6 +12,7 @@ from typing import Any
 from edge_asd.clock import rfc3339
 from edge_asd.previewing import Day, Heard, Setting, Trial, Tuning
 from edge_asd.replaying import WouldBeAlert
+from edge_asd.score.calibrate import rate_text
 
 _LISTED = 20
 """Alerts that are listed for each setting; --json has all."""
@@ -44,7 +45,7 @@ def standing_text(shown: Shown) -> Iterator[str]:
     provisional = ": provisional, it follows quiet listening" if calibration.provisional else ""
     yield (
         f"  false alarms a week: {calibration.asked_per_week:g} asked for, "
-        f"{calibration.supported_per_week:.3g} supported by what was heard{provisional}"
+        f"{rate_text(calibration.supported_per_week)} supported by what was heard{provisional}"
     )
     yield f"  {_history(shown.heard)}"
 
@@ -98,8 +99,8 @@ def _trials(shown: Shown) -> Iterator[str]:
     if any(trial.setting.provisional for trial in shown.trials):
         supported = shown.tuning.profile.calibration.supported_per_week
         yield (
-            f"  * provisional: rarer than the {supported:.3g} a week that what was heard supports, "
-            "so extrapolated"
+            f"  * provisional: rarer than the {rate_text(supported)} a week that what was heard "
+            "supports, so extrapolated"
         )
     if any(trial.setting.rate_per_week is None for trial in shown.trials):
         yield (

@@ -75,6 +75,15 @@ class Calibration:
     alarm_threshold: float
 
 
+def rate_text(per_week: float) -> str:
+    """A rate of false alarms for people.
+
+    >>> rate_text(60612.3), rate_text(0.512)
+    ('60,612', '0.51')
+    """
+    return f"{per_week:,.0f}" if per_week >= 10 else f"{per_week:.2g}"
+
+
 def decision_statistic(scores: FloatArray, persistence: Persistence) -> FloatArray:
     """k-th largest of the last n scores, from the k-th score on.
 
