@@ -15,8 +15,8 @@ TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
 TRAIN_TESTS := $(wildcard tests/train tests/parity)
 # onnx is what the tests build their tiny bundle with; the device itself does without.
 TEST_TOOLS := pytest pytest-timeout pytest-xdist hypothesis onnx jsonschema jinja2
-# Many tests wait for brokers, children and clocks: two at a time halve the time on two cores.
-PYTEST := -m pytest --numprocesses 2 --dist worksteal
+# Many of the device's tests wait for brokers, children and clocks: four at a time fill two cores.
+PYTEST := -m pytest --dist worksteal
 
 PYTHON_PATHS := $(wildcard edge_asd train tests tools benchmarks)
 
@@ -50,8 +50,8 @@ test: setup ## Run the tests: the device's without torch, then those of training
 	@tools/bootstrap.sh .venv-demo demo $(TEST_TOOLS)
 	@if .venv-demo/bin/python -c 'import torch' 2>/dev/null; then \
 	    echo 'torch is in .venv-demo: a dependency of the device asks for it' >&2; exit 1; fi
-	.venv-demo/bin/python $(PYTEST) -m 'not long' tests $(TRAIN_TESTS:%=--ignore=%)
-	.venv/bin/python $(PYTEST) -m 'not long' $(TRAIN_TESTS)
+	.venv-demo/bin/python $(PYTEST) --numprocesses 4 -m 'not long' tests $(TRAIN_TESTS:%=--ignore=%)
+	.venv/bin/python $(PYTEST) --numprocesses 2 -m 'not long' $(TRAIN_TESTS)
 
 test-long: setup ## Run the tests that take minutes each
 	@tools/system-packages.sh $(TEST_PACKAGES)
