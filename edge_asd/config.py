@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edge_asd.capture.uri import parse_source
+from edge_asd.engine_request import Arithmetic, EngineName
 from edge_asd.errors import ConfigError
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600, allow_inf_nan=False)]
@@ -189,6 +190,27 @@ class JsonlConfig(Section):
     """A file that is appended to, or ``-`` for standard output."""
 
 
+class EngineConfig(Section):
+    """What the networks run on; the name alone may be given: ``engine: onnxruntime``."""
+
+    name: EngineName = "auto"
+    """``auto`` takes the fastest of what is installed and passes the bundle's golden vectors."""
+    precision: Arithmetic = "auto"
+    threads: int = Field(default=1, ge=1, le=64)
+    """Of one network; more threads score a window sooner, at a higher cost."""
+    build_minutes: Annotated[float, Field(gt=0, le=24 * 60, allow_inf_nan=False)] = 30.0
+    """Building a TensorRT plan is given up after so long."""
+
+
+class WorkerConfig(Section):
+    """The thread that scores."""
+
+    nice: int = Field(default=0, ge=-20, le=19)
+    """Its priority, as of ``nice``; below 0 needs the privilege."""
+    cpus: tuple[Annotated[int, Field(ge=0, le=1023)], ...] = ()
+    """Cores it keeps to; empty for any."""
+
+
 class Config(Section):
     """The whole file."""
 
@@ -202,8 +224,15 @@ class Config(Section):
     microphone: MicrophoneConfig = MicrophoneConfig()
     history: HistoryConfig = HistoryConfig()
     outbox: OutboxConfig = OutboxConfig()
+    engine: EngineConfig = EngineConfig()
+    worker: WorkerConfig = WorkerConfig()
     bundle: str | None = None
     """Path of a bundle; the one that ships with the package if absent."""
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _engine_may_be_a_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
     @field_validator("monitors")
     @classmethod

@@ -37,6 +37,14 @@ class Engine(Protocol):
     def name(self) -> str:
         """Which runtime this is, for logs and metrics: ``onnxruntime``, ``tensorrt``."""
 
+    @property
+    def precision(self) -> str:
+        """What it computes in: ``fp32``, ``fp16``, ``bf16``."""
+
+    @property
+    def batch(self) -> int:
+        """Windows that are worth being embedded together; 1 where nothing is gained."""
+
     def embed(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
         """Embed a batch of windows.
 

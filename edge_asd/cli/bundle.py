@@ -9,7 +9,7 @@ import click
 from edge_asd.bundle import load_bundle
 from edge_asd.cli.bundle_text import as_text, describe
 from edge_asd.cli.options import json_option
-from edge_asd.engine import open_networks
+from edge_asd.engine import EngineRequest, open_networks
 from edge_asd.manifest import Precision
 
 
@@ -53,7 +53,7 @@ def verify(*, file: str, as_json: bool) -> None:
     if all(network.has("fp16") for network in bundle.manifest.networks):
         held.append("fp16")
     for precision in held:
-        networks = open_networks(bundle, precision=precision)
+        networks = open_networks(bundle, EngineRequest(precision=precision))
         engine = networks.backend
         networks.close()
     result = {

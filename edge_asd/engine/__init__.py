@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from edge_asd.engine.choose import NetworkSet, open_networks
+from edge_asd.engine.choose import open_networks
+from edge_asd.engine.golden import cosine_distance
+from edge_asd.engine.networks import NetworkSet
 from edge_asd.engine.onnx import OnnxEngine
+from edge_asd.engine_request import EngineRequest
 
-__all__ = ["NetworkSet", "OnnxEngine", "open_networks"]
+__all__ = ["EngineRequest", "NetworkSet", "OnnxEngine", "cosine_distance", "open_networks"]

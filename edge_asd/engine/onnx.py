@@ -19,14 +19,19 @@ class OnnxEngine:
         label: What to call it in errors.
         threads: Threads inside one operator, at least 1. They do not spin between windows: that
             would cost a quarter of a core at five windows a second and gain nothing.
+        precision: Of the file.
 
     Raises:
         EngineError: The runtime does not accept the network.
     """
 
     name = "onnxruntime"
+    batch = 1  # a batch gains nothing on a CPU
 
-    def __init__(self, network: bytes, label: str, threads: int = 1) -> None:
+    def __init__(
+        self, network: bytes, label: str, threads: int = 1, *, precision: str = "fp32"
+    ) -> None:
+        self.precision = precision
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

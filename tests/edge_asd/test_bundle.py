@@ -28,7 +28,7 @@ from support.tiny import (
 
 from edge_asd import __version__
 from edge_asd.bundle import Golden, load_bundle, npz_bytes, read_npz, write_bundle
-from edge_asd.engine import open_networks
+from edge_asd.engine import EngineRequest, open_networks
 from edge_asd.errors import BundleError, EngineError, StorageError
 from edge_asd.features import compute
 
@@ -148,7 +148,7 @@ def test_references_come_back_of_unit_length_but_for_half_precision(tmp_path):
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_every_precision_is_opened_and_proven_by_name(tmp_path, precision):
     bundle = write_bundle(tmp_path / "tiny-1.asd", **full_parts())
-    networks = open_networks(bundle, precision=precision)
+    networks = open_networks(bundle, EngineRequest(precision=precision))
     rng = np.random.default_rng(5)
     samples = rng.normal(size=(2, WINDOW)).astype(np.float32) / 10
     features = {f"tiny/{name}": compute(spec, samples, 16_000) for name, spec in INPUTS.items()}
@@ -166,7 +166,7 @@ def test_the_tolerance_is_that_of_the_precision(tmp_path):
     bundle = write_bundle(tmp_path / "tiny-1.asd", **parts)
     open_networks(bundle).close()
     with pytest.raises(EngineError, match=r"tolerance 1e-12"):
-        open_networks(bundle, precision="fp16")
+        open_networks(bundle, EngineRequest(precision="fp16"))
 
 
 # What is not

@@ -14,8 +14,7 @@ from tones import tone, tones
 
 from edge_asd.bundle import load_bundle
 from edge_asd.embed import WindowEmbedder
-from edge_asd.engine import OnnxEngine, open_networks
-from edge_asd.engine.choose import cosine_distance
+from edge_asd.engine import EngineRequest, OnnxEngine, cosine_distance, open_networks
 from edge_asd.errors import BundleError, DataError, EngineError
 from edge_asd.score import cross_fit, fit_detector
 from edge_asd.score.views import concatenate
@@ -162,7 +161,7 @@ def test_an_fp16_bundle_scores_like_fp32(halved):
     clips += [rng.normal(scale=0.1, size=8000)]  # something else
     scores = {}
     for precision in ("fp32", "fp16"):
-        networks = open_networks(halved, precision=precision)
+        networks = open_networks(halved, EngineRequest(precision=precision))
         embedder = WindowEmbedder(networks)
         views = [embedder.embed_clip(clip.astype(np.float32))[1] for clip in clips]
         normal = concatenate(views[:10])
@@ -180,7 +179,7 @@ def test_an_fp16_network_that_misses_its_golden_vectors_is_not_opened(halved):
     turned = {"featex": -halved.golden.embeddings["featex"]}
     golden = dataclasses.replace(halved.golden, embeddings=turned)
     with pytest.raises(EngineError, match=r"misses golden vector 0 .*tolerance 1e-03"):
-        open_networks(dataclasses.replace(halved, golden=golden), precision="fp16")
+        open_networks(dataclasses.replace(halved, golden=golden), EngineRequest(precision="fp16"))
 
 
 def test_an_fp16_network_that_is_too_far_off_is_refused_and_nothing_is_written(
@@ -214,7 +213,7 @@ def scrambled(network):
 
 def test_a_bundle_without_fp16_says_so_when_it_is_asked_for(plain):
     with pytest.raises(BundleError, match="holds no fp16 network featex; use fp32"):
-        open_networks(plain, precision="fp16")
+        open_networks(plain, EngineRequest(precision="fp16"))
 
 
 # References, fingerprint, metrics

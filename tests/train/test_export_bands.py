@@ -12,7 +12,7 @@ from tones import faulty_tones, tone
 
 from edge_asd.bundle import load_bundle
 from edge_asd.embed import WindowEmbedder
-from edge_asd.engine import OnnxEngine, open_networks
+from edge_asd.engine import EngineRequest, OnnxEngine, open_networks
 from edge_asd.errors import BundleError
 from edge_asd_train.checkpoint import load_checkpoint
 from edge_asd_train.datasets import ClipStore
@@ -113,7 +113,7 @@ def test_a_device_embeds_with_fp16_nearly_what_it_does_with_fp32(bundle):
     clip = (tone(500, 1, seconds=0.9) / 32768.0).astype(np.float32)
     found = {}
     for precision in ("fp32", "fp16"):
-        networks = open_networks(bundle, precision=precision)
+        networks = open_networks(bundle, EngineRequest(precision=precision))
         views = WindowEmbedder(networks).embed_clip(clip)[1]
         found[precision] = views.embeddings["bands"]
         networks.close()

@@ -20,7 +20,7 @@ from torch import nn
 
 from edge_asd.bundle import Bundle, Golden, load_bundle
 from edge_asd.embed import WindowEmbedder
-from edge_asd.engine import NetworkSet, open_networks
+from edge_asd.engine import EngineRequest, NetworkSet, open_networks
 from edge_asd.errors import DataError, EngineError, StorageError, UsageError
 from edge_asd.features import compute
 from edge_asd.manifest import SCHEMA, Manifest
@@ -49,6 +49,9 @@ class TorchEngine:
         inputs: Names of its arguments, in order.
         device: Where it runs.
     """
+
+    precision = "fp32"
+    batch = 1
 
     def __init__(self, network: nn.Module, inputs: Sequence[str], device: torch.device) -> None:
         # Two thirds of the time on a CPU, measured in float32.
@@ -166,7 +169,9 @@ def open_embedder(
         if device is not None:
             raise UsageError("--device is for torch; a bundle runs on ONNX Runtime")
         opened = load_bundle(bundle)
-        return BatchEmbedder(open_networks(opened, threads), opened.label, "onnx")
+        return BatchEmbedder(
+            open_networks(opened, EngineRequest(threads=threads)), opened.label, "onnx"
+        )
     if run is None or bundle is not None:
         raise UsageError("give either --run or --bundle")
     if engine == "onnx" and device is not None:
@@ -204,7 +209,9 @@ def _open_run(folder: Path, engine: EngineName, device: str | None, threads: int
 def _exported(checkpoint: Checkpoint, label: Label, threads: int) -> NetworkSet:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "run.asd"
-        return open_networks(export_bundle(path, checkpoint, label, now=_EPOCH), threads)
+        return open_networks(
+            export_bundle(path, checkpoint, label, now=_EPOCH), EngineRequest(threads=threads)
+        )
 
 
 def _digest(path: Path) -> str:

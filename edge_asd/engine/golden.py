@@ -1,0 +1,52 @@
+"""The gate before every engine: a bundle's golden vectors must come out of it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_asd.bundle import Bundle
+from edge_asd.errors import EngineError
+from edge_asd.features import compute
+from edge_asd.manifest import Network
+from edge_asd.protocols import Engine
+from edge_asd.records import FloatArray
+
+
+def check_golden(bundle: Bundle, network: Network, engine: Engine, tolerance: float) -> None:
+    """Waveform to embedding, so that the features are proven together with the runtime.
+
+    Args:
+        bundle: Whose golden vectors.
+        network: Which of its networks.
+        engine: What is to be proven.
+        tolerance: Largest cosine distance that is put up with.
+
+    Raises:
+        EngineError: It fails, or misses one of them.
+    """
+    waveforms = bundle.golden.waveforms.astype(np.float32) / np.float32(32768.0)
+    for index, expected in enumerate(bundle.golden.embeddings[network.id]):
+        samples = waveforms[index : index + 1]
+        inputs = {
+            name: compute(spec, samples, bundle.manifest.sample_rate)
+            for name, spec in network.inputs.items()
+        }
+        (z,) = engine.embed(inputs)  # (1, S, D) -> (S, D)
+        if z.shape != expected.shape:
+            raise EngineError(
+                f"{bundle.label}/{network.id}: {engine.name} returns {z.shape}, "
+                f"the bundle expects {expected.shape}"
+            )
+        distance = float(cosine_distance(z, expected).max())
+        if not distance <= tolerance:
+            raise EngineError(
+                f"{bundle.label}/{network.id}: {engine.name} misses golden vector {index} by a "
+                f"cosine distance of {distance:.2e} (tolerance {tolerance:.0e}); "
+                "this runtime must not score"
+            )
+
+
+def cosine_distance(a: FloatArray, b: FloatArray) -> FloatArray:
+    """1 - cosine of paired embeddings, (..., D) and (..., D) -> (...)."""
+    norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return np.asarray(1.0 - (a * b).sum(axis=-1) / np.maximum(norms, 1e-12), dtype=np.float32)
