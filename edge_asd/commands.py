@@ -48,7 +48,7 @@ class Commands:
         for verb, change in CHANGES.items():
             self._learn(verb, change)
         worker.learn_verb("ack", self._ack)
-        worker.each_round.append(self.look)
+        worker.each_look.append(self.look)
 
     def look(self) -> None:
         """End what ends by itself; most calls do nothing."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from edge_asd import manifest as schema
 from edge_asd.audio import level_dbfs
+from edge_asd.batching import Due, Steps, alone
 from edge_asd.engine import NetworkSet
 from edge_asd.features import FeatureExtractor
 from edge_asd.records import FloatArray, Window
@@ -28,21 +29,22 @@ class WindowEmbedder:
 
     def embed(self, window: Window) -> Views:
         """View of one window (after gain), with a batch axis of one."""
-        begun = time.perf_counter()
+        return alone(self.steps(window))
+
+    def steps(self, window: Window) -> Steps[Views]:
+        """The same, for windows that may share a batch with those of other streams."""
+        begun_s = time.perf_counter()
         features = self._extractor.extract(window)
-        extracted = time.perf_counter()
-        embeddings = self.networks.embed(features)
-        self.spent_s = {
-            "features": extracted - begun,
-            "inference": time.perf_counter() - extracted,
-        }
+        extracted_s = time.perf_counter() - begun_s
+        embedded = yield Due(self.networks, features)
+        self.spent_s = {"features": extracted_s, "inference": embedded.spent_s}
         scored = {
             spec.id: features[f"{spec.id}/feature"]
             for spec in self.manifest.scorers
             if isinstance(spec, schema.FeatureScorer)
         }
         level = np.asarray([level_dbfs(window.samples)], dtype=np.float32)
-        return Views(embeddings, scored, level)
+        return Views(embedded.embeddings, scored, level)
 
     def embed_clip(self, samples: FloatArray) -> tuple[list[int], Views, bool]:
         """Views of a whole clip's windows.

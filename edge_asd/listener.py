@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_asd.alerting import rules_of, thresholds_of
+from edge_asd.batching import Steps, alone
 from edge_asd.capture import Resampler
 from edge_asd.clips import Clips
 from edge_asd.config import EvidenceConfig, MonitorConfig
@@ -95,10 +96,10 @@ class Listener:
 
     # Audio
 
-    def push(
+    def steps(
         self, block: Block, rate: int, sound: Sound, watch: SignalWatch, queued_s: float
-    ) -> None:
-        """Take in audio.
+    ) -> Steps[None]:
+        """Take in audio; windows that are due may share a batch with those of other monitors.
 
         Args:
             block: As the source gave it.
@@ -119,7 +120,7 @@ class Listener:
             self._unknown("listening again, nothing can be said yet", moment)
         self._clips.push(sound.mono, block.start, block.captured_at)
         if self._resampler is not None:
-            self._run(pipeline, self._resampler.push(block))
+            yield from self._run(pipeline, self._resampler.push(block))
         if fault is not None:
             self._fault(fault, moment)
 
@@ -147,7 +148,7 @@ class Listener:
     def finish(self) -> None:
         """The source is spent."""
         if self._pipeline is not None and self._resampler is not None:
-            self._run(self._pipeline, self._resampler.flush())
+            alone(self._run(self._pipeline, self._resampler.flush()))
         self._apply(self._decider.finish("source ended", self._now()))
         self.stop()
 
@@ -247,9 +248,9 @@ class Listener:
         self._deaf = True
         self._unknown(f"microphone: {fault.reason}", moment)
 
-    def _run(self, pipeline: Pipeline, blocks: list[Block]) -> None:
+    def _run(self, pipeline: Pipeline, blocks: list[Block]) -> Steps[None]:
         for block in blocks:
-            for outcome in pipeline.push(block):
+            for outcome in (yield from pipeline.steps(block)):
                 if isinstance(outcome, Judged):
                     self._judged(pipeline, outcome)
                 else:
@@ -312,7 +313,13 @@ class Listener:
         if scored is not None:  # an alert that is held back is one, however many windows it lasts
             self._held_back = decision.suppressed
         if decision.event is not None:
-            self._report.event(self.name, decision.event, self.profile, self.standing.event)
+            self._report.event(
+                self.name,
+                decision.event,
+                self.profile,
+                self.standing.event,
+                of_window=scored is not None,
+            )
         before = self.standing
         self.standing = Standing(
             decider.state,

@@ -11,6 +11,7 @@ import logging
 import random
 from pathlib import Path
 
+from edge_asd.batching import Steps, alone
 from edge_asd.clock import uuid7
 from edge_asd.config import EvidenceConfig, MicrophoneConfig, MonitorConfig
 from edge_asd.decide import Moment
@@ -123,13 +124,20 @@ class Monitor:
     # Audio
 
     def push(self, block: Block, rate: int, *, queued_s: float, dropped: bool) -> bool:
-        """Take in audio; True when enough normal sound was recorded to learn from.
+        """Take in audio; see `steps`."""
+        return alone(self.steps(block, rate, queued_s=queued_s, dropped=dropped))
+
+    def steps(self, block: Block, rate: int, *, queued_s: float, dropped: bool) -> Steps[bool]:
+        """Take in audio; windows that are due may share a batch with those of other monitors.
 
         Args:
             block: As the source gave it.
             rate: Its rate in hertz.
             queued_s: Audio that still waits behind it.
             dropped: Audio before it was dropped because the worker was late.
+
+        Returns:
+            True when enough normal sound was recorded to learn from.
 
         Raises:
             ConfigError: The source does not have the channel.
@@ -154,7 +162,8 @@ class Monitor:
         elif self._recorder is not None:
             enough = self._record(self._recorder, block, sound)
         elif listener is not None:
-            listener.push(block, rate, sound, self.hearing.watch(rate), queued_s)
+            watch = self.hearing.watch(rate)
+            yield from listener.steps(block, rate, sound, watch, queued_s)
         self.hearing.account(sound, end_s, self._account)
         return enough
 

@@ -69,7 +69,7 @@ class Normals:
         self._stopping = threading.Event()
         self._expire_at_s = clock()  # at the start, too
         worker.learn_verb("normal", self._normal)
-        worker.each_round.append(self.look)
+        worker.each_look.append(self.look)
 
     def stop(self) -> None:
         """Have what is being computed given up; called by the daemon at its end."""

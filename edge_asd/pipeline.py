@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edge_asd.audio import db_to_factor, level_dbfs
+from edge_asd.batching import Steps, alone
 from edge_asd.decide import Decider, Decision, Moment
 from edge_asd.embed import WindowEmbedder
 from edge_asd.operating import Operating, OperatingTracker, Slot, measure_slot
@@ -81,6 +82,10 @@ class Pipeline:
 
     def push(self, block: Block) -> list[Heard | Judged]:
         """Take in audio and return, in order of time, all that followed from it."""
+        return alone(self.steps(block))
+
+    def steps(self, block: Block) -> Steps[list[Heard | Judged]]:
+        """The same, for windows that may share a batch with those of other streams."""
         run = self.windower.run
         slots, windows = self.slotter.push(block), self.windower.push(block)
         if self.windower.run != run:
@@ -91,7 +96,10 @@ class Pipeline:
         ends = [(piece.start + self.hop, 0, piece) for piece in slots]
         ends += [(piece.start + self.windower.length, 1, piece) for piece in windows]
         ends.sort(key=lambda entry: entry[:2])
-        return [self._judge(piece) if kind else self._hear(piece) for _, kind, piece in ends]
+        outcomes: list[Heard | Judged] = []
+        for _, is_window, piece in ends:
+            outcomes.append((yield from self._judge(piece)) if is_window else self._hear(piece))
+        return outcomes
 
     def _hear(self, piece: Window) -> Heard:
         slot = measure_slot(piece.samples)
@@ -105,7 +113,7 @@ class Pipeline:
             decision = self.decider.set_state(State.IDLE, "", end)
         return Heard(slot, operating, decision)
 
-    def _judge(self, window: Window) -> Judged:
+    def _judge(self, window: Window) -> Steps[Judged]:
         health = self.signal.window(
             window.start / self.rate, (window.start + len(window.samples)) / self.rate
         )
@@ -117,12 +125,12 @@ class Pipeline:
             self._skipped += 1
             return Judged("skipped")
         hops, self._skipped = 1 + (self._skipped or 0), 0
-        scored = self._score(window)
+        scored = yield from self._score(window)
         decision = self.decider.scored(scored, self.rate, may_clear=health.may_clear, hops=hops)
         return Judged("scored", scored, decision, hops)
 
-    def _score(self, window: Window) -> Scored:
-        views = self.embedder.embed(window)  # features > engine
+    def _score(self, window: Window) -> Steps[Scored]:
+        views = yield from self.embedder.steps(window)  # features > engine
         fused = self.profile.detector.score(views)
         return Scored(
             start=window.start,

@@ -71,7 +71,7 @@ class Rehearsals:
         self._going: _Going | None = None
         self._end_what_was_left(store)
         worker.learn_verb("rehearse", self._begin)
-        worker.each_round.append(self.look)
+        worker.each_look.append(self.look)
         worker.at_end.append(lambda: self._end("the daemon stops"))
 
     def look(self) -> None:

@@ -7,15 +7,18 @@ control socket asks for between two blocks, so that nobody else ever touches a m
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from edge_asd.answers import status_of
+from edge_asd.arrivals import Arrivals
 from edge_asd.audit import Audit
+from edge_asd.batching import Steps, together
 from edge_asd.bundle import Bundle
 from edge_asd.capture import CaptureThread
 from edge_asd.control import Reply
@@ -31,7 +34,8 @@ from edge_asd.report import Reporter
 
 logger = logging.getLogger(__name__)
 
-_WAIT_S = 0.1
+_LOOK_S = 0.1
+"""So often it looks after sources that deliver nothing, and for what others have asked."""
 
 
 class Worker:
@@ -44,7 +48,8 @@ class Worker:
         report: The sinks.
         spawn: Starts the threads in which profiles are computed.
         drain_s: After ``stop``, so long it takes in what already arrived.
-        clock: Monotonic seconds, for how long scoring has been late.
+        clock: Monotonic seconds.
+        arrivals: Where it waits for sources.
     """
 
     def __init__(
@@ -57,15 +62,20 @@ class Worker:
         spawn: Spawn,
         drain_s: float,
         clock: Callable[[], float] = time.monotonic,
+        arrivals: Arrivals[Feed] | None = None,
     ) -> None:
+        self._arrivals = arrivals or Arrivals()
+        self._feeds: list[Feed] = []
         self.feeds = list(feeds)
         self.progress = 0
         """Grows with every round; for the watchdog."""
         self.failure: EdgeAsdError | None = None
         """What stopped the worker."""
         self.audit = Audit(report.metrics)
-        self.each_round: list[Callable[[], None]] = []
-        """Called every round: what else has to look at the time."""
+        self.at_start: list[Callable[[], None]] = []
+        """Called in the worker's own thread, before anything is heard."""
+        self.each_look: list[Callable[[], None]] = []
+        """Called ten times a second: what else has to look at the time."""
         self.at_end: list[Callable[[], None]] = []
         """Called when nothing more is heard."""
         self._report, self._drain_s, self._clock = report, drain_s, clock
@@ -80,6 +90,7 @@ class Worker:
         self.learn_verb("status", self._status)
         self.learn_verb("enrol", self._enrol)
         self._stop = threading.Event()
+        self._look_at_s = -math.inf
         self._enrolments = Enrolments(
             bundle,
             state_dir,
@@ -89,6 +100,18 @@ class Worker:
             microphone=lambda monitor: self._capture_of(monitor).status().identity,
             accept=lambda monitor: self._capture_of(monitor).accept_another_microphone(),
         )
+
+    @property
+    def feeds(self) -> list[Feed]:
+        """Sources with their monitors; exchanged as a whole."""
+        return self._feeds
+
+    @feeds.setter
+    def feeds(self, feeds: list[Feed]) -> None:
+        known, self._feeds = self._feeds, feeds
+        for feed in feeds:
+            if feed not in known:
+                feed.capture.tell(self._arrivals.announcer(feed))
 
     @property
     def enrolments(self) -> Enrolments:
@@ -119,6 +142,8 @@ class Worker:
     def run(self) -> None:
         """Work until stopped; the body of the thread."""
         try:
+            for begin in self.at_start:
+                begin()
             while not self._stop.is_set():
                 self._round()
             self._drain()
@@ -146,37 +171,69 @@ class Worker:
     # Rounds
 
     def _round(self) -> None:
+        """Hear a block of every source that has one, or wait until one has."""
         self.progress += 1
         self._desk.carry_out()
+        if self._clock() >= self._look_at_s:
+            self._look_at_s = self._clock() + _LOOK_S
+            self._look()
+        here = self._arrivals.take(max(0.0, self._look_at_s - self._clock()))
+        together([steps for feed in here for steps in self._streams(feed)])
+
+    def _streams(self, feed: Feed) -> Iterator[Steps[None]]:
+        """What all monitors of a source make of its oldest block."""
+        rate = feed.capture.sample_rate
+        if feed not in self._feeds or not self._wants_audio(feed) or rate is None:
+            return
+        block = feed.capture.get(0.0)
+        if block is None:
+            return
+        queued_s, dropped = feed.capture.held_s, feed.was_dropped()
+        feed.down = ""
+        if queued_s:
+            self._arrivals.announce(feed)  # its turn comes again after that of the others
+        for monitor in feed.monitors:
+            yield self._hear(monitor, block, rate, queued_s=queued_s, dropped=dropped)
+
+    def _hear(
+        self, monitor: Monitor, block: Block, rate: int, *, queued_s: float, dropped: bool
+    ) -> Steps[None]:
+        if not monitor.switches.silent:
+            self._enrolments.begin_baselining(monitor, rate)
+        try:
+            enough = yield from monitor.steps(block, rate, queued_s=queued_s, dropped=dropped)
+        except StorageError as error:  # of a recording; who listens writes nothing here
+            self._enrolments.fail(monitor, error)
+            return
+        self._enrolments.heard(monitor)
+        if enough:
+            self._enrolments.recorded(monitor)
+
+    def _look(self) -> None:
+        """What has to be seen to, whether or not there is audio."""
         self._report.look()
-        for look in self.each_round:
+        for look in self.each_look:
             look()
         for settled in self._report.books.evidence.settled():
             for monitor in self.monitors:
                 if monitor.name == settled.monitor:
                     monitor.settled(settled)
         self._keep_up()
-        waiting = [feed for feed in self.feeds if self._wants_audio(feed)]
-        if not waiting:
-            time.sleep(_WAIT_S)
-        for feed in self.feeds:
-            if feed in waiting:
-                self._feed(feed, _WAIT_S / len(waiting))
-            elif feed.done:
+        for feed in self._feeds:
+            if feed.done:
                 self._wait(feed)
+            elif feed.capture.held_s:
+                self._arrivals.announce(feed)  # a file had to wait while a profile was computed
+            elif self._wants_audio(feed):
+                self._look_after(feed)
 
     @staticmethod
     def _wants_audio(feed: Feed) -> bool:
         """A file waits while a profile is computed; a microphone does not."""
         return not feed.done and (feed.live or not any(m.learning for m in feed.monitors))
 
-    def _feed(self, feed: Feed, wait_s: float) -> None:
-        block = feed.capture.get(wait_s)
-        rate = feed.capture.sample_rate
-        if block is not None and rate is not None:
-            feed.down = ""
-            self._hear(feed, block, rate)
-            return
+    def _look_after(self, feed: Feed) -> None:
+        """A source has nothing to be heard: has it ended, is it down?"""
         status = feed.capture.status()
         if feed.capture.spent:
             # A source that is closed because we stop has not ended: an open alert stays open.
@@ -215,20 +272,6 @@ class Worker:
             text += "; that may not be enough: fewer monitors, or a faster bundle"
         logger.warning("overload hop_stretch=%d", stretch)
         self._report.health.set("overload", Health.WARNING, text)
-
-    def _hear(self, feed: Feed, block: Block, rate: int) -> None:
-        queued_s, dropped = feed.capture.held_s, feed.was_dropped()
-        for monitor in feed.monitors:
-            if not monitor.switches.silent:
-                self._enrolments.begin_baselining(monitor, rate)
-            try:
-                enough = monitor.push(block, rate, queued_s=queued_s, dropped=dropped)
-            except StorageError as error:  # of a recording; who listens writes nothing here
-                self._enrolments.fail(monitor, error)
-                continue
-            self._enrolments.heard(monitor)
-            if enough:
-                self._enrolments.recorded(monitor)
 
     def _drain(self) -> None:
         """Take in what has arrived, as far as there is time; nothing new is begun."""

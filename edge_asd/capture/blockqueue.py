@@ -25,6 +25,14 @@ class BlockQueue:
         self._held_s = 0.0
         self._ended = False
         self._changed = threading.Condition()
+        self._announce: Callable[[], None] = lambda: None
+
+    def tell(self, announce: Callable[[], None]) -> None:
+        """Have this called when a block comes, or the end: whoever reads may wait elsewhere."""
+        with self._changed:
+            self._announce = announce
+            if self._blocks or self._ended:
+                announce()
 
     def put_dropping(self, block: Block, duration_s: float) -> list[Block]:
         """Add a block; return the oldest ones that had to make room."""
@@ -63,6 +71,7 @@ class BlockQueue:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+            self._announce()
 
     @property
     def spent(self) -> bool:
@@ -83,6 +92,7 @@ class BlockQueue:
         self._blocks.append((block, duration_s))
         self._held_s += duration_s
         self._changed.notify_all()
+        self._announce()
 
     def _pop(self) -> Block:
         block, duration_s = self._blocks.popleft()

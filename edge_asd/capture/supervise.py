@@ -133,6 +133,10 @@ class CaptureThread:
         if not self.status().up:
             self._forget()
 
+    def tell(self, announce: Callable[[], None]) -> None:
+        """Have this called when a block comes, or the end: whoever reads may wait elsewhere."""
+        self._queue.tell(announce)
+
     def get(self, timeout_s: float) -> Block | None:
         """Take the oldest block; None if none came in time or none will ever come."""
         return self._queue.get(timeout_s)

@@ -106,6 +106,9 @@ class Source:
         self.held_s = held_s
         self._block = Block(machine("pump", 90.0)[:RATE, None], 0, 1_790_000_000.0)
 
+    def tell(self, announce):
+        announce()
+
     def get(self, _timeout_s):
         block, self._block = self._block, None
         return block
@@ -123,7 +126,7 @@ def worker_of(bench, networks, tmp_path, source, monitor):
 
 def test_a_runtime_that_fails_is_counted(bench, tiny_networks, pump_profile, tmp_path):
     class Failing:
-        bundle, backend = tiny_networks.bundle, tiny_networks.backend
+        bundle, backend, batch = tiny_networks.bundle, tiny_networks.backend, 1
 
         def embed(self, _features):
             raise EngineError("onnxruntime: out of memory; stop other programs")

@@ -11,6 +11,7 @@ from support.sound import RATE, machine
 from support.tiny import HOP, WINDOW
 
 from edge_asd import overload
+from edge_asd.arrivals import Arrivals
 from edge_asd.books import Books
 from edge_asd.capture.status import CaptureStatus
 from edge_asd.capture.supervise import QUEUE_S
@@ -59,10 +60,12 @@ class Live:
         """Audio that has come and waits."""
         return self.passing() - self.began_s - self.taken * BLOCK / RATE
 
-    def get(self, timeout_s):
+    def tell(self, _announce):
+        """It never says: the worker has to look."""
+
+    def get(self, _timeout_s):
         """The next block, once it has come."""
         if self.held_s < BLOCK / RATE:
-            self.passing.now_s += timeout_s
             return None
         start, self.taken = self.taken * BLOCK, self.taken + 1
         at = start % (len(self.samples) - BLOCK)
@@ -75,8 +78,25 @@ class Live:
         return CaptureStatus(up=True, reason="", frames=1)
 
 
+class Passing(Arrivals):
+    """Waiting passes time."""
+
+    def __init__(self, passing):
+        super().__init__()
+        self.passing = passing
+
+    def take(self, timeout_s):
+        """Those who are here; time passes if nobody is."""
+        here = super().take(0.0)
+        if not here:
+            self.passing.now_s += timeout_s
+        return here
+
+
 class Slow:
     """Networks that need a while for every window."""
+
+    batch = 1
 
     def __init__(self, networks, passing):
         self.networks, self.passing, self.cost_s = networks, passing, 0.0
@@ -125,6 +145,7 @@ def plant(tmp_path, tiny_networks, pump_profile):
             spawn=lambda *_: None,
             drain_s=0.0,
             clock=passing,
+            arrivals=Passing(passing),
         )
         yield SimpleNamespace(
             worker=worker, networks=networks, board=board, ledger=ledger, metrics=metrics,

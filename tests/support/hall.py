@@ -16,7 +16,7 @@ class Hall:
 
     def __init__(self, *monitors) -> None:
         self.monitors = list(monitors)
-        self.verbs, self.each_round, self.at_end = {}, [], []
+        self.verbs, self.each_look, self.at_end = {}, [], []
         self.told = []
 
     def learn_verb(self, name, verb):
@@ -35,7 +35,7 @@ class Hall:
         return result
 
     def look(self):
-        for look in self.each_round:
+        for look in self.each_look:
             look()
 
     def end(self):
