@@ -64,7 +64,7 @@ def cpu_s(pid):
 
 
 def memory_mb(pid, kind="Pss"):
-    """``Rss`` resident, ``Pss`` with shared pages divided among their users; 0 of one that ended."""
+    """``Rss`` resident, ``Pss`` with shared pages divided among their users; 0 after its end."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith(f"{kind}:"):
