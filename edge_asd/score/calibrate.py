@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import scipy.stats
 
 from edge_asd.errors import ScorerError
 from edge_asd.records import FloatArray
@@ -289,7 +288,9 @@ def clip_threshold(runs: Sequence[FloatArray], windows: int, windows_shared: int
     means = clip_means(runs, windows)
     spacing = windows_shared + length - 1
     independent = max(2, sum(max(1, len(run) // spacing) for run in runs if len(run) >= length))
-    quantile = float(scipy.stats.t.ppf(1.0 - CLIP_FALSE_POSITIVES, independent - 1))
+    from scipy.special import stdtrit  # noqa: PLC0415 - 28 MB that a daemon has no use for
+
+    quantile = float(stdtrit(independent - 1, 1.0 - CLIP_FALSE_POSITIVES))
     spread = float(means.std()) * math.sqrt(independent / (independent - 1.0))
     return float(means.mean()) + quantile * spread * math.sqrt(1.0 + 1.0 / independent)
 
