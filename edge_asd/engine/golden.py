@@ -7,7 +7,7 @@ import numpy as np
 from edge_asd.bundle import Bundle
 from edge_asd.errors import EngineError
 from edge_asd.features import compute
-from edge_asd.manifest import Network
+from edge_asd.manifest import Network, Precision
 from edge_asd.protocols import Engine
 from edge_asd.records import FloatArray
 
@@ -44,6 +44,16 @@ def check_golden(bundle: Bundle, network: Network, engine: Engine, tolerance: fl
                 f"cosine distance of {distance:.2e} (tolerance {tolerance:.0e}); "
                 "this runtime must not score"
             )
+
+
+def tolerance(network: Network, computes_in: str) -> float:
+    """Largest cosine distance from the golden embeddings at which an engine may score.
+
+    bf16 may be as far off as the bundle allows fp16 to be, which its author found harmless; where
+    the bundle says nothing about fp16, bf16 has to be as near as fp32.
+    """
+    stated: Precision = "fp32" if computes_in == "fp32" else "fp16"
+    return network.tolerance(stated)
 
 
 def cosine_distance(a: FloatArray, b: FloatArray) -> FloatArray:
