@@ -10,6 +10,7 @@ from edge_asd.errors import StorageError
 from edge_asd.health import Health, HealthBoard
 from edge_asd.publish.messages import EventMessage, MicrophoneMessage
 from edge_asd.publish.outbox import Dropped, DropReason, RowClass
+from edge_asd.publish.receipts import Receipt
 from edge_asd.publish.store import EventStore, Recorded
 from edge_asd.publish.topics import Topics
 from edge_asd.records import EventType
@@ -49,7 +50,7 @@ class EventLog:
         self._told, self._lost = stored, lost
         self.dropped = 0
         """Messages that were only logged because too many waited."""
-        self._waiting: deque[tuple[str, Kept]] = deque()
+        self._waiting: deque[tuple[str, Kept, Receipt | None]] = deque()
         self._fine()
 
     @property
@@ -61,9 +62,9 @@ class EventLog:
         """Publish what comes from now on there; None without MQTT."""
         self._topics = topics
 
-    def add(self, monitor: str, message: Kept) -> None:
-        """Store a message, after all that wait."""
-        self._waiting.append((monitor, message))
+    def add(self, monitor: str, message: Kept, on_receipt: Receipt | None = None) -> None:
+        """Store a message, after all that wait; ``on_receipt``: the broker has this event."""
+        self._waiting.append((monitor, message, on_receipt))
         self.retry()
         if len(self._waiting) > MAX_WAITING:
             self._drop()
@@ -71,9 +72,8 @@ class EventLog:
     def retry(self) -> None:
         """Store what the disk refused before, oldest first."""
         while self._waiting:
-            monitor, message = self._waiting[0]
             try:
-                recorded = self._record(monitor, message)
+                recorded = self._record(*self._waiting[0])
             except StorageError as error:
                 lost = f"; {self.dropped} only in the log" if self.dropped else ""
                 self._health.set("events", Health.CRITICAL, f"{error}{lost}")
@@ -84,26 +84,26 @@ class EventLog:
 
     def give_up(self) -> None:
         """Write to the log what the disk refuses to the last."""
-        for monitor, message in self._waiting:
+        for monitor, message, _ in self._waiting:
             _only_log(monitor, message)
         self._waiting.clear()
 
     def _drop(self) -> None:
-        updates = (i for i, (_, m) in enumerate(self._waiting) if m.type is EventType.UPDATE)
+        updates = (i for i, (_, m, _) in enumerate(self._waiting) if m.type is EventType.UPDATE)
         at = next(updates, 0)
-        monitor, message = self._waiting[at]
+        monitor, message, _ = self._waiting[at]
         _only_log(monitor, message)
         del self._waiting[at]
         self.dropped += 1
         self._lost([Dropped(RowClass(f"event_{message.type.value}"), DropReason.DISK, 1)])
 
-    def _record(self, monitor: str, message: Kept) -> AnyRecorded:
+    def _record(self, monitor: str, message: Kept, on_receipt: Receipt | None) -> AnyRecorded:
         topics = self._topics
         if isinstance(message, MicrophoneMessage):
             topic = topics.microphone(monitor) if topics else None
             return self._store.record_notice(message, monitor=monitor, topic=topic)
         topic = topics.event(monitor) if topics and not message.held else None
-        return self._store.record(message, monitor=monitor, topic=topic)
+        return self._store.record(message, monitor=monitor, topic=topic, on_receipt=on_receipt)
 
     def _fine(self) -> None:
         aside = self._store.moved_aside

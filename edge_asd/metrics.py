@@ -25,9 +25,10 @@ from edge_asd.records import Severity, State
 WINDOW_RESULTS = ("scored", "gapped", "dropped", "inhibited", "idle", "flawed", "skipped")
 RESTART_REASONS = ("exited", "stalled", "open_failed")
 SUPPRESS_REASONS = ("cooldown", "snoozed")
-LATENCY_STAGES = ("queue", "features", "inference", "total")
+LATENCY_STAGES = ("queue", "features", "inference", "total", "puback")
 """``queue`` is the audio that waits behind a window, ``total`` the time from its last sample to its
-score: both grow when scoring is late, the two between them do not."""
+score: both grow when scoring is late, the two between them do not. ``puback`` runs on until the
+broker has the event that a window caused."""
 CONNECT_RESULTS = ("accepted", "refused", "unreachable", "silent")
 SESSION_CLASSES = ("state", "reply", "telemetry")
 RECEIVED_RESULTS = ("handled", "failed", "too_large")

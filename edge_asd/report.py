@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 
 from edge_asd.books import Books
 from edge_asd.clock import boot_id, clock_synchronized, rfc3339
@@ -87,6 +88,11 @@ class Reporter:
         self.states.connect(mqtt, things)
         self.log.publish_under(self.topics if mqtt else None)
 
+    def follow(self, model: ModelRef) -> None:
+        """Another model scores from now on."""
+        self._model = model
+        self.states.follow(model)
+
     def forget(self, monitor: str) -> None:
         """A monitor is gone: nothing more is written down of it."""
         self.books.leave(monitor)
@@ -110,8 +116,24 @@ class Reporter:
             )
             self._mqtt.set_retained(self.topics.report(monitor), message.to_json())
 
-    def event(self, monitor: str, event: Event, profile: Profile, previous: Event | None) -> None:
-        """Record a step of an alert: on disk first, then to whoever listens."""
+    def event(
+        self,
+        monitor: str,
+        event: Event,
+        profile: Profile,
+        previous: Event | None,
+        *,
+        of_window: bool = False,
+    ) -> None:
+        """Record a step of an alert: on disk first, then to whoever listens.
+
+        Args:
+            monitor: Whose alert it is.
+            event: The step.
+            profile: In force.
+            previous: The step before it.
+            of_window: A window caused it, which ended when the step is dated.
+        """
         self._count(monitor, event, previous)
         provisional = profile.calibration.provisional
         event_id, evidence = self._evidence.get(monitor, ("", None))
@@ -126,7 +148,8 @@ class Reporter:
             evidence=evidence if event_id == event.id else None,
             snoozed_until=self.states.snoozed_until(monitor),
         )
-        self.log.add(monitor, message)
+        received = partial(self._received, monitor, event) if of_window else None
+        self.log.add(monitor, message, received)
         level = logging.INFO if event.held else logging.WARNING
         logger.log(
             level,
@@ -139,6 +162,13 @@ class Reporter:
             event.threshold,
             event.nearest,
         )
+
+    def _received(self, monitor: str, event: Event) -> None:
+        """The broker has it; called by the pump thread."""
+        since_s = self.clock.now() - event.updated_at
+        if since_s >= 0:  # a recording that is played faster than it lasts is ahead of time
+            self.metrics.latency("puback", since_s)
+            logger.debug("monitor=%s event=%s puback_s=%.6f", monitor, event.id, since_s)
 
     def _count(self, monitor: str, event: Event, previous: Event | None) -> None:
         """Count what is raised, and what a snooze keeps from being raised."""

@@ -88,7 +88,7 @@ class _Flight:
     topic: str
     payload: bytes
     message_class: str
-    row_id: int | None
+    row: Row | None
     sent_at_s: float
 
 
@@ -198,7 +198,8 @@ class Session:
 
     def _fill_rows(self, now_s: float) -> None:
         resting = self._refusals.resting(now_s)
-        under_way = {f.row_id for f in self._flights.values()} | self._delivered
+        rows = [flight.row for flight in self._flights.values() if flight.row is not None]
+        under_way = {row.id for row in rows} | self._delivered
         busy = {f.topic for f in self._flights.values() if self._refusals.probing(f.topic)}
         # Rows behind a topic that is being tried out must not wait for its answer.
         for row in self._outbox.head(self._limit + len(under_way), skip_topics=resting | busy):
@@ -209,7 +210,7 @@ class Session:
                 continue
             if self._refusals.probing(message.topic):
                 busy.add(message.topic)
-            self._launch(self._of(row), message.row_class.value, now_s, row.id)
+            self._launch(self._of(row), message.row_class.value, now_s, row)
 
     def _of(self, row: Row) -> Outgoing:
         message = row.message
@@ -217,13 +218,11 @@ class Session:
         return Outgoing(message.topic, message.payload, retain=message.retain, expiry_s=expiry_s)
 
     def _launch(
-        self, message: Outgoing, message_class: str, now_s: float, row_id: int | None = None
+        self, message: Outgoing, message_class: str, now_s: float, row: Row | None = None
     ) -> None:
         mid = self._link.publish(message)
         if mid is not None:
-            self._flights[mid] = _Flight(
-                message.topic, message.payload, message_class, row_id, now_s
-            )
+            self._flights[mid] = _Flight(message.topic, message.payload, message_class, row, now_s)
 
     def _settle(self, ack: Ack, flight: _Flight, now_s: float) -> None:
         if ack.code >= FAILURE:
@@ -233,8 +232,9 @@ class Session:
         heard = ack.code != NO_MATCHING_SUBSCRIBERS
         self._metrics.mqtt_publish(flight.message_class, "delivered" if heard else "no_subscribers")
         self._refusals.clear(flight.topic)
-        if flight.row_id is not None:
-            self._delivered.add(flight.row_id)
+        if flight.row is not None:
+            self._delivered.add(flight.row.id)
+            self._outbox.receipts.received(flight.row.message.monitor, flight.row.message.seq)
         elif flight.message_class == _STATE:
             self._mailbox.taken(flight.topic, flight.payload)
 

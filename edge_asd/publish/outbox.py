@@ -16,6 +16,7 @@ from typing import Any
 
 from edge_asd.database import Database, has_table, restamp
 from edge_asd.errors import ConfigError, DataError
+from edge_asd.publish.receipts import Receipts
 from edge_asd.publish.rows import (
     Dropped,
     DropReason,
@@ -79,6 +80,8 @@ class Outbox:
         self.max_age_s = max_age_s
         self.on_put: Callable[[], None] = _nothing
         """Called after a row was committed, by the thread that put it."""
+        self.receipts = Receipts()
+        """Who wants to know when the broker has a message."""
         self.losses = Losses()
         """Replaced with every loss, never changed."""
         self._database = database

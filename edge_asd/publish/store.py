@@ -19,6 +19,7 @@ from edge_asd.database import Database, has_table, restamp
 from edge_asd.errors import StorageError
 from edge_asd.publish.messages import EventMessage, MicrophoneMessage
 from edge_asd.publish.outbox import Dropped, Message, Outbox, RowClass
+from edge_asd.publish.receipts import Receipt
 from edge_asd.publish.replay import Replayed, Span, replay
 from edge_asd.publish.salvage import resume, salvage
 from edge_asd.publish.stored import StoredMessage, parse_stored
@@ -96,7 +97,12 @@ class EventStore:
         return self._database.moved_aside
 
     def record(
-        self, message: EventMessage, *, monitor: str, topic: str | None
+        self,
+        message: EventMessage,
+        *,
+        monitor: str,
+        topic: str | None,
+        on_receipt: Receipt | None = None,
     ) -> Recorded[EventMessage]:
         """Store a step of an alert and queue it for delivery, both or neither.
 
@@ -106,12 +112,13 @@ class EventStore:
             message: The step; its ``seq`` is given here.
             monitor: Name of the monitor.
             topic: Where it will be published; None without MQTT.
+            on_receipt: Called once the broker has it, unless this process ends before.
 
         Raises:
             StorageError: Nothing was stored.
         """
         column = "open_rehearsal" if message.rehearsal else "open_event"
-        return self._stored(message, column, monitor, topic)
+        return self._stored(message, column, monitor, topic, on_receipt)
 
     def record_notice(
         self, message: MicrophoneMessage, *, monitor: str, topic: str | None
@@ -215,9 +222,18 @@ class EventStore:
         """Close the file; a second call does nothing."""
         self._database.close()
 
-    def _stored(self, message: M, column: str, monitor: str, topic: str | None) -> Recorded[M]:
+    def _stored(
+        self,
+        message: M,
+        column: str,
+        monitor: str,
+        topic: str | None,
+        on_receipt: Receipt | None = None,
+    ) -> Recorded[M]:
         recorded = self._database.write(lambda c: self._record(c, message, column, monitor, topic))
         if topic is not None:
+            # Before the pump is woken; should it be awake, a receipt may be missed, nothing else.
+            self.outbox.receipts.expect(monitor, recorded.message.seq, on_receipt)
             self.outbox.announce(recorded.dropped)
         if abs(self._clock() - self._prune_at) >= _PRUNE_EVERY_S:
             try:

@@ -63,6 +63,25 @@ def test_latency_runs_from_the_last_sample_to_the_score(
     assert 0 < mean_s["inference"] < mean_s["total"]
 
 
+def test_latency_of_an_event_runs_from_its_windows_last_sample_until_the_broker_has_it(
+    bench, tiny_networks, pump_profile, tmp_path
+):
+    monitor = monitor_of(bench, tiny_networks, pump_profile, tmp_path, clear_s=600.0)
+    bench.report.log.publish_under(bench.report.topics)
+    fault = machine("pump", 17.0, fault="bearing_outer", span=(5.0, 9.0))
+    hear(bench, monitor, fault, late_s=3.0)
+    monitor.acknowledge("somebody")  # an event, too, and no window caused it
+    steps = [row.message.seq for row in bench.store.outbox.head(100)]
+    assert len(steps) >= 2
+    bench.passing.now_s += 100.0
+    for seq in steps:
+        bench.store.outbox.receipts.received("pump-1", seq)
+    count = bench.metric("window_latency_seconds_count", stage="puback")
+    assert 1 <= count < len(steps)
+    # The whole of the sound lies between the first event and the receipt.
+    assert 103.0 <= bench.metric("window_latency_seconds_sum", stage="puback") / count <= 121.0
+
+
 def test_a_recording_ahead_of_time_has_no_latency(bench, tiny_networks, pump_profile, tmp_path):
     monitor = monitor_of(bench, tiny_networks, pump_profile, tmp_path)
     hear(bench, monitor, machine("pump", 90.0)[: 4 * RATE], late_s=-60.0)
