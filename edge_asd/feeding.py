@@ -143,6 +143,10 @@ class Feeding:
             feeds.append(Feed(thread, listening, thread.live, channels=wanted.channels))
         return feeds
 
+    def follow(self, networks: NetworkSet) -> None:
+        """Make monitors with these networks from now on."""
+        self._networks = networks
+
     def past(self, name: str) -> Past:
         """What is on the disk of a monitor: the daemon may have been stopped during an alert.
 

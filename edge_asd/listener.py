@@ -208,6 +208,12 @@ class Listener:
         self._calibration.show(profile)
         self.publish()
 
+    def serve(self, networks: NetworkSet) -> None:
+        """Go on with other networks of the same bundle, between two windows."""
+        self._networks = networks
+        if self._pipeline is not None:
+            self._pipeline.embedder.networks = networks
+
     def acknowledge(self, by: str) -> None:
         """Somebody has taken note of the alert that is going on."""
         self._apply(self._decider.acknowledge(by, self._now()))

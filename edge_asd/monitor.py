@@ -335,6 +335,22 @@ class Monitor:
         self.hearing.learned(profile.signal)
         self._listen(profile, None)
 
+    def serve(self, networks: NetworkSet, profile: Profile | None = None) -> None:
+        """Go on with other networks, between two windows.
+
+        Args:
+            networks: That serve from now on.
+            profile: What was learned with them; None where they are of the same bundle.
+        """
+        self._networks = networks
+        if self._listener is None:
+            return
+        if profile is None:
+            self._listener.serve(networks)
+        else:
+            self._listener.stop()
+            self._listen(profile, self._listener.event)
+
     def exchange(self, profile: Profile, *, ended: str = "") -> None:
         """Go on listening with more or fewer references; ``ended``: why an open alert is over."""
         if self._listener is not None:

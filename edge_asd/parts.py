@@ -19,23 +19,24 @@ from edge_asd.bundle_store import choose_bundle
 from edge_asd.commands import Commands
 from edge_asd.common import Common
 from edge_asd.config import Config, OutboxConfig
-from edge_asd.engine import open_networks
+from edge_asd.engine import NetworkSet, open_networks
 from edge_asd.errors import ConfigError
 from edge_asd.evidence.desk import EvidenceDesk
 from edge_asd.feeding import Feeding
 from edge_asd.history import History
 from edge_asd.ledger import Ledger
 from edge_asd.normals import Normals
-from edge_asd.publish.connect import broker_settings, open_mqtt
+from edge_asd.publish.connect import birth, broker_settings, open_mqtt
 from edge_asd.publish.jsonl import JsonlSink
 from edge_asd.publish.mqtt import MqttSink
-from edge_asd.publish.payload import ModelRef
 from edge_asd.publish.presence import Presence
 from edge_asd.publish.store import EventStore
+from edge_asd.publish.topics import Topics
 from edge_asd.redelivery import replay_verb
 from edge_asd.rehearsal import Rehearsals
 from edge_asd.remote import RemoteCommands, settable
 from edge_asd.report import Reporter
+from edge_asd.swap import Serving, model_of
 from edge_asd.switches import Switchboard
 from edge_asd.web.access import read_token
 from edge_asd.web.server import HttpServer
@@ -65,17 +66,11 @@ class Parts:
     def __init__(self, config: Config, common: Common, closers: ExitStack) -> None:
         self.config, self.common = config, common
         names = [monitor.name for monitor in config.monitors]
-        self.bundle = choose_bundle(common.state_dir, config.bundle, names)
-        self.networks = open_networks(self.bundle)
-        closers.callback(self.networks.close)
-        self.model = ModelRef(
-            name=self.bundle.manifest.name,
-            version=self.bundle.manifest.version,
-            sha256=self.bundle.sha256,
-            backend=self.networks.backend,
-        )
-        common.metrics.init_backend(self.networks.backend)
-        common.metrics.set_model(self.model)
+        bundle = choose_bundle(common.state_dir, config.bundle, names)
+        self.serving = Serving(open_networks(bundle))
+        """The networks that score."""
+        closers.callback(self.serving.close)
+        self._show_model(self.serving.networks)
         self.store = self._open_store(config.outbox)
         closers.callback(self.store.close)
         self.broker = broker_identity(config)
@@ -91,7 +86,7 @@ class Parts:
             jsonl=self.jsonl,
             metrics=common.metrics,
             health=common.board,
-            model=self.model,
+            model=self.serving.model,
             clock=common.clock,
             things=settable(config),
         )
@@ -99,17 +94,18 @@ class Parts:
         closers.callback(self._close_http)
         self.http.start()
         switchboard = Switchboard(self.store.switches, common.clock)
-        self.feeding = Feeding(common, self.networks, self.store, self.report, switchboard)
+        networks = self.serving.networks
+        self.feeding = Feeding(common, networks, self.store, self.report, switchboard)
         self.worker = Worker(
             self.feeding.open(config),
-            self.bundle,
+            bundle,
             common.state_dir,
             self.report,
             spawn=spawn,
             drain_s=_DRAIN_S,
         )
         Commands(self.worker, switchboard, self.report)
-        normals = Normals(self.worker, self.bundle, common.state_dir, spawn=spawn)
+        normals = Normals(self.worker, bundle, common.state_dir, spawn=spawn)
         closers.callback(normals.stop)
         Rehearsals(self.worker, self.report, common.board, self.store, mqtt=lambda: self.mqtt)
         replay = replay_verb(self.store, lambda: self.report.topics if self.mqtt else None)
@@ -118,6 +114,13 @@ class Parts:
         """What the broker keeps of this device."""
         self.start_mqtt(config)
         closers.callback(self._close_mqtt)
+        self.serving.begin(self.worker)
+        self.serving.followers += [
+            self.feeding.follow,
+            lambda networks: self.report.follow(model_of(networks)),
+            self._show_model,
+            lambda _networks: self.tell_who_is_there(),
+        ]
         common.watch.watch("worker", lambda: self.worker.progress)
         runner = spawn("worker", self.worker.run)
         closers.callback(lambda: self._close_worker(runner))
@@ -134,7 +137,11 @@ class Parts:
         """
         common = self.common
         return open_mqtt(
-            config, self.store.outbox, self.model, common.metrics, started_at=common.started_at
+            config,
+            self.store.outbox,
+            self.serving.model,
+            common.metrics,
+            started_at=common.started_at,
         )
 
     def make_jsonl(self, config: Config) -> JsonlSink | None:
@@ -171,6 +178,13 @@ class Parts:
         mqtt.start()
         self.common.watch.watch("mqtt", lambda: mqtt.progress)
 
+    def tell_who_is_there(self) -> None:
+        """Have the broker know what this device is by the configuration in force."""
+        if self.mqtt is None:
+            return
+        message = birth(self.config, self.serving.model, self.common.started_at)
+        self.mqtt.set_retained(Topics(self.config.device).info, message.to_json())
+
     def exchange_jsonl(self, jsonl: JsonlSink | None) -> None:
         """Close the present sink of lines; the reporter has the other one already."""
         before, self.jsonl = self.jsonl, jsonl
@@ -184,6 +198,10 @@ class Parts:
         before.close()
 
     # Made once
+
+    def _show_model(self, networks: NetworkSet) -> None:
+        self.common.metrics.init_backend(networks.backend)
+        self.common.metrics.set_model(model_of(networks))
 
     def _open_store(self, outbox: OutboxConfig) -> EventStore:
         return EventStore(
@@ -203,7 +221,7 @@ class Parts:
             config.evidence,
             config.device,
             folder,
-            self.bundle.manifest,
+            self.serving.networks.bundle.manifest,
             clock=clock,
             count=self.common.metrics.hearing.evidence,
         )

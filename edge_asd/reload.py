@@ -18,10 +18,8 @@ from edge_asd.feed import Feed
 from edge_asd.feeding import Past, Seating, Wanted, arrange
 from edge_asd.monitor import Monitor
 from edge_asd.parts import DAY_S, MQTT_S, Parts, broker_identity, spawn
-from edge_asd.publish.connect import birth
 from edge_asd.publish.jsonl import STDOUT, JsonlSink
 from edge_asd.publish.mqtt import MqttSink
-from edge_asd.publish.topics import Topics
 from edge_asd.remote import settable
 from edge_asd.web.access import Token, listen_address, read_token
 from edge_asd.web.server import HttpServer
@@ -160,10 +158,11 @@ class Reload:
                 ready.http.close()
             raise
         self._close(gone)
+        parts.config = self._new
         if mqtt is not before:
             self._reconnect(before, mqtt)
         elif mqtt is not None:
-            self._tell_who_is_there(mqtt)
+            self._tell_who_is_there()
         if ready.jsonl is not parts.jsonl:
             parts.exchange_jsonl(ready.jsonl)
         if ready.http is None:
@@ -176,7 +175,7 @@ class Reload:
         for name in changes.removed:
             parts.common.registry.forget_monitor(name)
             parts.common.board.forget_monitor(name)
-        parts.config, parts.broker = self._new, self._identity
+        parts.broker = self._identity
         return changes
 
     # Preparation
@@ -299,9 +298,7 @@ class Reload:
             before.close(MQTT_S)
         parts.start_mqtt(self._new)
 
-    def _tell_who_is_there(self, mqtt: MqttSink) -> None:
-        parts = self._parts
-        message = birth(self._new, parts.model, parts.common.started_at)
-        mqtt.set_retained(Topics(self._new.device).info, message.to_json())
-        if parts.presence is not None:
-            parts.presence.update(self._new)
+    def _tell_who_is_there(self) -> None:
+        self._parts.tell_who_is_there()
+        if self._parts.presence is not None:
+            self._parts.presence.update(self._new)

@@ -79,6 +79,12 @@ class StateBoard:
         for monitor, shown in self._monitors.items():
             self._publish(monitor, shown)
 
+    def follow(self, model: ModelRef) -> None:
+        """Another model scores from now on: everything is published once more."""
+        self._model = model
+        for monitor, shown in self._monitors.items():
+            self._publish(monitor, shown)
+
     def show(self, monitor: str, standing: Standing, profile: Profile | None) -> None:
         """Say what is known of a monitor."""
         self._publish(monitor, replace(self._of(monitor), standing=standing, profile=profile))

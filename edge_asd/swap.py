@@ -1,0 +1,107 @@
+"""The networks that serve, and how others take their place while everybody listens.
+
+Between two rounds of the worker no window is due. There all monitors change over at once, so that
+every window is scored by the one set or by the other, and none by a mixture.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+
+from edge_asd.engine import NetworkSet
+from edge_asd.errors import EngineError
+from edge_asd.profile import Profile
+from edge_asd.publish.payload import ModelRef
+from edge_asd.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+Follower = Callable[[NetworkSet], None]
+
+
+class Serving:
+    """See the module; the worker's thread changes it, every thread may ask.
+
+    Args:
+        networks: That serve from the start; closed here, as all that follow.
+    """
+
+    def __init__(self, networks: NetworkSet) -> None:
+        self.followers: list[Follower] = []
+        """Told by the worker of networks that serve from now on; filled before it runs."""
+        self._networks = networks
+        self._worker: Worker | None = None
+
+    @property
+    def networks(self) -> NetworkSet:
+        """Those that score; only the worker may embed with them."""
+        return self._networks
+
+    @property
+    def model(self) -> ModelRef:
+        """What messages say of them."""
+        return model_of(self._networks)
+
+    def begin(self, worker: Worker) -> None:
+        """Serve the monitors of this worker, which does not run yet."""
+        self._worker = worker
+
+    def exchange(
+        self, networks: NetworkSet, profiles: Mapping[str, Profile] | None = None
+    ) -> Future[None]:
+        """Have all monitors go on with other networks; from any thread.
+
+        Args:
+            networks: Opened and proven; closed if they are refused.
+            profiles: What every monitor that listens has learned with them, by name; None where
+                they are of the same bundle, so that what was learned counts for them, too.
+
+        Returns:
+            Done when they serve and the former ones are closed; fails with an EdgeAsdError when
+            they are refused, and with nothing changed.
+        """
+        if self._worker is None:
+            raise RuntimeError("nobody is served yet")
+        return self._worker.between_rounds(lambda: self.switch(networks, profiles))
+
+    def switch(self, networks: NetworkSet, profiles: Mapping[str, Profile] | None = None) -> None:
+        """The same at once; by the worker, between two rounds.
+
+        Raises:
+            EngineError: They are of another bundle, and nothing was learned with them.
+        """
+        before = self._networks
+        if profiles is None and networks.bundle.sha256 != before.bundle.sha256:
+            networks.close()
+            raise EngineError(
+                f"{networks.bundle.label}: cannot take the place of {before.bundle.label} with "
+                "profiles that were learned with that one"
+            )
+        self._networks = networks
+        for monitor in self._worker.monitors if self._worker else ():
+            monitor.serve(networks, (profiles or {}).get(monitor.name))
+        for follow in self.followers:
+            follow(networks)
+        before.close()
+        logger.info(
+            "networks exchanged bundle=%s engine=%s precision=%s before=%s/%s/%s",
+            *(networks.bundle.label, networks.backend, networks.precision),
+            *(before.bundle.label, before.backend, before.precision),
+        )
+
+    def close(self) -> None:
+        """Nobody scores any more."""
+        self._networks.close()
+
+
+def model_of(networks: NetworkSet) -> ModelRef:
+    """What messages say of networks."""
+    manifest = networks.bundle.manifest
+    return ModelRef(
+        name=manifest.name,
+        version=manifest.version,
+        sha256=networks.bundle.sha256,
+        backend=networks.backend,
+    )
