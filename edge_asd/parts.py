@@ -36,6 +36,7 @@ from edge_asd.redelivery import replay_verb
 from edge_asd.rehearsal import Rehearsals
 from edge_asd.remote import RemoteCommands, settable
 from edge_asd.report import Reporter
+from edge_asd.scheduling import schedule_this_thread
 from edge_asd.swap import Serving, model_of
 from edge_asd.switches import Switchboard
 from edge_asd.web.access import read_token
@@ -104,6 +105,7 @@ class Parts:
             spawn=spawn,
             drain_s=_DRAIN_S,
         )
+        self.worker.at_start.append(lambda: schedule_this_thread(config.worker))
         Commands(self.worker, switchboard, self.report)
         normals = Normals(self.worker, bundle, common.state_dir, spawn=spawn)
         closers.callback(normals.stop)

@@ -25,7 +25,7 @@ from edge_asd.web.access import Token, listen_address, read_token
 from edge_asd.web.server import HttpServer
 
 REMOVED = "monitor removed"
-_FIXED = ("device", "bundle")
+_FIXED = ("device", "bundle", "worker")
 _CLOSE_S = 2.5
 
 
