@@ -8,6 +8,7 @@ windows compute every frame once.
 from __future__ import annotations
 
 from edge_asd.features.extract import FeatureExtractor, compute
+from edge_asd.features.fft import fft_backend
 from edge_asd.features.frames import FrameCache, frame_count, stft_magnitude
 from edge_asd.features.mel import log_mel, mel_filterbank, mel_statistics
 from edge_asd.features.spec import FeatureSpec, LogMelStatistics, MagnitudeSpectrum, StftMagnitude
@@ -21,6 +22,7 @@ __all__ = [
     "MagnitudeSpectrum",
     "StftMagnitude",
     "compute",
+    "fft_backend",
     "frame_count",
     "log_mel",
     "magnitude_spectrum",

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from edge_asd.features.frames import FrameCache, stft_magnitude
 from edge_asd.features.mel import log_mel, mel_filterbank, mel_statistics
+from edge_asd.features.rows import SlidingRows
 from edge_asd.features.spec import FeatureSpec, LogMelStatistics, MagnitudeSpectrum, StftMagnitude
 from edge_asd.features.spectrum import magnitude_spectrum
 from edge_asd.records import FloatArray, Window
-
-
-def _from_frames(
-    spec: StftMagnitude | LogMelStatistics, frames: FloatArray, sample_rate: int
-) -> FloatArray:
-    if isinstance(spec, StftMagnitude):
-        return frames[..., None]  # (B, T, F) -> (B, T, F, 1)
-    filters = mel_filterbank(sample_rate, spec.n_fft, spec.n_mels, spec.f_min, spec.f_max)
-    return mel_statistics(log_mel(frames, filters))  # (B, T, F) -> (B, 2M)
 
 
 def compute(spec: FeatureSpec, samples: FloatArray, sample_rate: int) -> FloatArray:
@@ -35,8 +25,10 @@ def compute(spec: FeatureSpec, samples: FloatArray, sample_rate: int) -> FloatAr
     """
     if isinstance(spec, MagnitudeSpectrum):
         return magnitude_spectrum(samples)
-    frames = stft_magnitude(samples, spec.n_fft, spec.hop_length)
-    return _from_frames(spec, frames, sample_rate)
+    frames = stft_magnitude(samples, spec.n_fft, spec.hop_length)  # (B, T, F)
+    if isinstance(spec, StftMagnitude):
+        return frames[..., None]  # (B, T, F, 1)
+    return mel_statistics(log_mel(frames, _filters(spec, sample_rate)))  # (B, 2M)
 
 
 class FeatureExtractor:
@@ -46,19 +38,37 @@ class FeatureExtractor:
         self.specs = dict(specs)
         self.sample_rate = sample_rate
         self._caches: dict[tuple[int, int], FrameCache] = {}
-        for spec in self.specs.values():
+        self._mels: dict[str, SlidingRows] = {}  # of features that summarise them, by name
+        for name, spec in self.specs.items():
             if not isinstance(spec, MagnitudeSpectrum):
                 framing = (spec.n_fft, spec.hop_length)
                 self._caches.setdefault(framing, FrameCache(*framing))
+            if isinstance(spec, LogMelStatistics):
+                self._mels[name] = SlidingRows(spec.n_mels)
 
     def extract(self, window: Window) -> dict[str, FloatArray]:
-        """Every feature of one window, each with a leading batch axis of one."""
+        """Every feature of one window, each with a leading batch axis of one; read-only."""
         frames = {framing: cache.frames(window) for framing, cache in self._caches.items()}
         features = {}
         for name, spec in self.specs.items():
             if isinstance(spec, MagnitudeSpectrum):
                 features[name] = magnitude_spectrum(window.samples[None])
+            elif isinstance(spec, StftMagnitude):
+                features[name] = frames[spec.n_fft, spec.hop_length][None, ..., None]
             else:
-                shared = frames[spec.n_fft, spec.hop_length][None]
-                features[name] = np.ascontiguousarray(_from_frames(spec, shared, self.sample_rate))
+                features[name] = mel_statistics(self._log_mel(name, spec, frames)[None])
         return features
+
+    def _log_mel(
+        self, name: str, spec: LogMelStatistics, frames: Mapping[tuple[int, int], FloatArray]
+    ) -> FloatArray:
+        """Log-mel rows of the window, (T, M); those of frames it shares are there already."""
+        framing = (spec.n_fft, spec.hop_length)
+        shared = len(frames[framing]) - self._caches[framing].fresh
+        rows, new = self._mels[name].advance(shared, self._caches[framing].fresh)
+        new[:] = log_mel(frames[framing][shared:], _filters(spec, self.sample_rate))
+        return rows
+
+
+def _filters(spec: LogMelStatistics, sample_rate: int) -> FloatArray:
+    return mel_filterbank(sample_rate, spec.n_fft, spec.n_mels, spec.f_min, spec.f_max)

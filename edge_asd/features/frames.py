@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 
+from edge_asd.features.fft import magnitudes
+from edge_asd.features.rows import SlidingRows
 from edge_asd.records import FloatArray, Window
 
 
@@ -27,13 +28,16 @@ def frame_count(n_samples: int, n_fft: int, hop_length: int) -> int:
     return max(0, 1 + (n_samples - n_fft) // hop_length)
 
 
-def stft_magnitude(samples: FloatArray, n_fft: int, hop_length: int) -> FloatArray:
+def stft_magnitude(
+    samples: FloatArray, n_fft: int, hop_length: int, out: FloatArray | None = None
+) -> FloatArray:
     """Magnitude of the short-time Fourier transform, periodic Hann, no padding.
 
     Args:
         samples: Shape (..., L) float32, L >= n_fft.
         n_fft: Frame and transform length in samples.
         hop_length: Distance between frames in samples.
+        out: Receives the result; None makes an array.
 
     Returns:
         Shape (..., T, n_fft/2 + 1) float32, T = 1 + (L - n_fft) // hop_length; not scaled.
@@ -41,8 +45,12 @@ def stft_magnitude(samples: FloatArray, n_fft: int, hop_length: int) -> FloatArr
     Source: Wilkinghoff (2023), front end of the spectrogram branch.
     """
     view = np.lib.stride_tricks.sliding_window_view(samples, n_fft, axis=-1)
-    frames = view[..., ::hop_length, :] * periodic_hann(n_fft)  # (..., T, n_fft)
-    return np.asarray(np.abs(scipy.fft.rfft(frames, axis=-1)), dtype=np.float32)
+    frames = view[..., ::hop_length, :]  # (..., T, n_fft)
+    if out is None:
+        out = np.empty((*frames.shape[:-1], n_fft // 2 + 1), np.float32)
+    for index in np.ndindex(frames.shape[:-2]):
+        magnitudes(frames[index], out[index], taper=periodic_hann(n_fft))
+    return out
 
 
 class FrameCache:
@@ -55,24 +63,28 @@ class FrameCache:
     def __init__(self, n_fft: int, hop_length: int) -> None:
         self.n_fft = n_fft
         self.hop_length = hop_length
+        self.fresh = 0
+        """So many of the newest frames handed out are new."""
         self._run = -1
         self._start = 0
-        self._frames: FloatArray = np.empty((0, n_fft // 2 + 1), np.float32)
+        self._rows = SlidingRows(n_fft // 2 + 1)
 
     def frames(self, window: Window) -> FloatArray:
         """Frames of ``window``, shape (T, n_fft/2 + 1) float32; read-only."""
         total = frame_count(len(window.samples), self.n_fft, self.hop_length)
-        kept = self._shared_frames(window)[:total]
-        if len(kept) < total:
-            tail = window.samples[len(kept) * self.hop_length :]
-            new = stft_magnitude(tail, self.n_fft, self.hop_length)
-            kept = np.concatenate([kept, new]) if len(kept) else new
-        kept.setflags(write=False)
-        self._run, self._start, self._frames = window.run, window.start, kept
-        return kept
+        kept = self._shared(window, total)
+        self.fresh = total - kept
+        frames, new = self._rows.advance(kept, self.fresh)
+        if self.fresh:
+            tail = window.samples[kept * self.hop_length :]
+            stft_magnitude(tail, self.n_fft, self.hop_length, out=new)
+        self._run, self._start = window.run, window.start
+        return frames
 
-    def _shared_frames(self, window: Window) -> FloatArray:
+    def _shared(self, window: Window, total: int) -> int:
+        """How many of the newest frames are the first of this window as well."""
         offset = window.start - self._start
         if window.run != self._run or offset < 0 or offset % self.hop_length:
-            return self._frames[:0]
-        return self._frames[offset // self.hop_length :]
+            return 0
+        shared = len(self._rows) - offset // self.hop_length
+        return shared if 0 < shared <= total else 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.fft
 
+from edge_asd.features.fft import magnitudes
 from edge_asd.records import FloatArray
 
 
@@ -19,7 +19,7 @@ def magnitude_spectrum(samples: FloatArray) -> FloatArray:
 
     Source: Wilkinghoff, "Self-supervised learning for anomalous sound detection" (2023), front end
     of the spectrum branch.
-    Cost: 1.2 ms a window of 160 000 samples on one x86-64 core.
     """
-    spectrum = scipy.fft.rfft(samples, axis=-1)  # (B, L) -> (B, L/2 + 1)
-    return np.asarray(np.abs(spectrum[:, : samples.shape[-1] // 2, None]), dtype=np.float32)
+    spectrum = np.empty((len(samples), samples.shape[-1] // 2, 1), np.float32)
+    magnitudes(samples, spectrum[..., 0])
+    return spectrum
