@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,9 +17,13 @@ _PRECISIONS: dict[CpuEngine, tuple[CpuPrecision, ...]] = {
     "onnxruntime": ("fp32", "fp16"),
     "openvino": ("fp32", "bf16"),
 }
+_HARDENED = (
+    "OpenVINO compiles while it runs, which the hardened service may not do; "
+    "edge-asd service install --with jit allows it"
+)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """An engine and what it computes in."""
 
@@ -32,40 +37,67 @@ class Candidate:
 DEFAULT = Candidate("onnxruntime", "fp32")
 
 
-def candidates(request: EngineRequest) -> list[Candidate]:
-    """What may serve a request on the CPU, at least one.
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Who may serve: where it is more than one, the first is kept unless another is worth more."""
+
+    candidates: tuple[Candidate, ...]
+    reason: str
+    """Why no others."""
+
+
+def candidates(request: EngineRequest) -> Field:
+    """What may serve a request on the CPU.
 
     TensorRT is not among them: while it is asked for and not there, the CPU stands in.
 
     Raises:
-        ConfigError: OpenVINO is asked for and not installed, or the engine does not compute in the
-            precision.
+        ConfigError: OpenVINO is asked for and cannot run here, or the engine does not compute in
+            the precision.
     """
-    if request.name == "onnxruntime":
-        return _of("onnxruntime", "fp32" if request.precision == "auto" else request.precision)
-    if request.name == "openvino":
-        _need_openvino("engine: openvino")
-        return _of("openvino", request.precision)
-    if request.precision == "bf16" and request.name == "auto":
-        _need_openvino("engine.precision: bf16")
-        return _of("openvino", "bf16")
-    if not openvino.installed():
-        return [DEFAULT]
+    name, precision = request.name, request.precision
+    if name == "onnxruntime":
+        return _of("onnxruntime", "fp32" if precision == "auto" else precision)
+    if name == "openvino" or (name == "auto" and precision == "bf16"):
+        obstacle = _obstacle()
+        if obstacle:
+            key = "engine" if name == "openvino" else "engine.precision: bf16"
+            raise ConfigError(f"{key}: {obstacle}; or engine: onnxruntime")
+        return _of("openvino", precision)
+    obstacle = _obstacle()
+    if obstacle:
+        return Field((DEFAULT,), obstacle)
     # fp16 is for accelerators: a processor computes it in fp32, and slower.
-    return [DEFAULT, *_of("openvino", "fp32" if request.precision in ("fp32", "fp16") else "auto")]
+    others = _of("openvino", "fp32" if precision in ("fp32", "fp16") else "auto").candidates
+    return Field((DEFAULT, *others), "")
 
 
-def _of(name: CpuEngine, precision: str) -> list[Candidate]:
+def _of(name: CpuEngine, precision: str) -> Field:
     known = _PRECISIONS[name]
     if precision != "auto" and precision not in known:
         raise ConfigError(
             f"engine.precision: {name} computes in {' or '.join(known)}, not in {precision}"
         )
-    return [Candidate(name, one) for one in known if precision in ("auto", one)]
+    chosen = tuple(Candidate(name, one) for one in known if precision in ("auto", one))
+    return Field(chosen, "as configured")
 
 
-def _need_openvino(key: str) -> None:
+def _obstacle() -> str:
+    """Why OpenVINO cannot run here, with the remedy; empty if nothing stands in its way."""
     if not openvino.installed():
-        raise ConfigError(
-            f"{key}: OpenVINO is not installed; pip install 'edge-asd[openvino]', or engine: auto"
-        )
+        return "OpenVINO is not installed: pip install 'edge-asd[openvino]'"
+    return "" if _may_compile() else _HARDENED
+
+
+def _may_compile() -> bool:
+    """Whether memory may be written and run, asked for the way a compiler does."""
+    try:
+        mmap.mmap(
+            -1,
+            mmap.PAGESIZE,
+            flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
+            prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC,
+        ).close()
+    except OSError:
+        return False
+    return True
