@@ -29,6 +29,7 @@ class Child:
         hint: What to look at when it falls silent.
         env: Its environment; None inherits.
         hold_stdin: Give it a pipe as standard input that ends when its owner does.
+        pass_fds: Descriptors that it gets under the same numbers.
 
     Raises:
         CaptureError: The program cannot be started.
@@ -42,6 +43,7 @@ class Child:
         *,
         env: Mapping[str, str] | None = None,
         hold_stdin: bool = False,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.what = what
         self._hint = hint
@@ -54,6 +56,7 @@ class Child:
                 bufsize=0,
                 env=None if env is None else dict(env),
                 start_new_session=True,
+                pass_fds=tuple(pass_fds),
             )
         except FileNotFoundError:
             raise CaptureError(
