@@ -1,0 +1,159 @@
+"""A TensorRT plan made ready to run: its tensors on the GPU, and a recorded graph a batch size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_asd.engine.cuda import Buffer, Cuda, Graph, Stream
+from edge_asd.engine.tensorrt_api import Api, ICudaEngine, IExecutionContext, Runtime
+from edge_asd.engine.tensorrt_log import gathered
+from edge_asd.errors import EngineError
+
+Shape = tuple[int, ...]
+
+
+class Plan:
+    """A plan that TensorRT accepted, and the contexts to run it in.
+
+    Args:
+        api: TensorRT; a GPU's context is current.
+        plan: What ``build_plan`` made.
+
+    Raises:
+        EngineError: TensorRT refuses it, or it is not a network as ours are.
+    """
+
+    def __init__(self, api: Api, plan: bytes) -> None:
+        self._said = gathered(api)
+        self._said.take()  # whatever an earlier call complained about
+        self._contexts: list[IExecutionContext] = []
+        try:
+            self._runtime: Runtime | None = api.Runtime(self._said.logger)
+            self._runtime.engine_host_code_allowed = False  # a plan is data, not a program
+            engine = self._runtime.deserialize_cuda_engine(plan)
+        except (TypeError, RuntimeError) as error:  # how its bindings fail
+            raise EngineError(f"TensorRT does not start: {error}; {self._said.take()}") from error
+        if engine is None:
+            raise EngineError(f"TensorRT refuses the plan: {self._said.take()}")
+        self._engine: ICudaEngine | None = engine
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        self.dtypes = {name: _dtype(api, engine, name) for name in names}
+        ins = [name for name in names if engine.get_tensor_mode(name) == api.TensorIOMode.INPUT]
+        self.inputs = {name: tuple(engine.get_tensor_shape(name))[1:] for name in ins}
+        outputs = [name for name in names if name not in self.inputs]
+        if len(outputs) != 1 or not ins:
+            raise EngineError(f"the plan has inputs {ins} and outputs {outputs}, not one output")
+        (self.output,) = outputs
+        self.max_batch = min(_largest(engine, name) for name in ins)
+
+    def context(self, batch: int) -> IExecutionContext:
+        """Return a context for batches of exactly that size."""
+        if self._engine is None:
+            raise EngineError("the plan is closed")
+        context = self._engine.create_execution_context()
+        if context is None:
+            raise EngineError(f"TensorRT has no memory for batches of {batch}: {self._said.take()}")
+        self._contexts.append(context)
+        for name, shape in self.inputs.items():
+            if not context.set_input_shape(name, (batch, *shape)):
+                raise EngineError(f"the plan serves no batches of {batch}: {self._said.take()}")
+        return context
+
+    def run(self, context: IExecutionContext, stream: Stream) -> None:
+        """Enqueue one run."""
+        if not context.execute_async_v3(stream.handle):
+            raise EngineError(f"TensorRT does not run the plan: {self._said.take()}")
+
+    def bind(self, context: IExecutionContext, tensors: Iterable[Tensor]) -> None:
+        """Tell a context where its tensors lie."""
+        for tensor in tensors:
+            if not context.set_tensor_address(tensor.name, tensor.buffer.address):
+                raise EngineError(f"TensorRT refuses the address of {tensor.name}")
+        missing = list(context.infer_shapes())
+        if missing:
+            raise EngineError(f"the shapes of {', '.join(missing)} are not known to TensorRT")
+
+    def close(self) -> None:
+        """Release what depends on another before that."""
+        self._contexts.clear()
+        self._engine = None
+        self._runtime = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor:
+    """An input or output for the largest batch; smaller ones use its beginning."""
+
+    name: str
+    buffer: Buffer
+
+    def size_bytes(self, batch: int) -> int:
+        """What a batch takes of it."""
+        return batch * self.buffer.array[:1].nbytes
+
+
+class Bucket:
+    """One batch size: an execution context, and the graph of copying in, running, copying out.
+
+    Args:
+        plan: What runs.
+        context: For this batch size.
+        batch: Which that is.
+        inputs: Where the plan reads.
+        output: Where it writes.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        context: IExecutionContext,
+        batch: int,
+        inputs: Mapping[str, Tensor],
+        output: Tensor,
+    ) -> None:
+        self._plan, self._context, self.batch = plan, context, batch
+        self._inputs, self._output = inputs, output
+        plan.bind(context, (*inputs.values(), output))
+
+    def record(self, cuda: Cuda, stream: Stream, deadline_s: float) -> Graph:
+        """Run once, as TensorRT requires, and record the graph."""
+        self._enqueue(stream)
+        stream.wait(deadline_s)
+        graph = Graph(cuda)
+        with stream.recorded(graph):
+            self._enqueue(stream)
+        return graph
+
+    def _enqueue(self, stream: Stream) -> None:
+        for tensor in self._inputs.values():
+            stream.upload(tensor.buffer, tensor.size_bytes(self.batch))
+        self._plan.run(self._context, stream)
+        stream.download(self._output.buffer, self._output.size_bytes(self.batch))
+
+
+def buckets(max_batch: int) -> list[int]:
+    """Batch sizes that get a graph of their own: powers of two, and the largest.
+
+    >>> buckets(8), buckets(6), buckets(1)
+    ([1, 2, 4, 8], [1, 2, 4, 6], [1])
+    """
+    powers = (1 << exponent for exponent in range(max_batch.bit_length()))
+    return [*(one for one in powers if one < max_batch), max_batch]
+
+
+def _largest(engine: ICudaEngine, name: str) -> int:
+    """Largest batch of an input, by the plan's only profile."""
+    _, _, high = engine.get_tensor_profile_shape(name, 0)
+    return int(high[0])
+
+
+def _dtype(api: Api, engine: ICudaEngine, name: str) -> npt.DTypeLike:
+    found = engine.get_tensor_dtype(name)
+    for known, dtype in ((api.DataType.FLOAT, np.float32), (api.DataType.HALF, np.float16)):
+        if found == known:
+            return dtype
+    raise EngineError(f"the plan's tensor {name} is neither fp32 nor fp16")

@@ -1,0 +1,1 @@
+"""A CUDA driver whose GPU is host memory and ONNX Runtime."""
