@@ -102,22 +102,23 @@ class Cost:
     start: Start
 
 
-def sound(seconds: int, rate: int = 16_000) -> np.ndarray:
+def sound(seconds: int, rate: int) -> np.ndarray:
     """A simulated pump, samples (n,) float32."""
     source = open_source(f"sim:pump?seed=1&rate={rate}&speed=max&seconds={seconds}")
     return np.concatenate([block.samples[:, 0] for block in source.blocks()])
 
 
-def prepare(folder: Path, sources: dict[str, str], bundle: Path) -> tuple[Path, Path]:
+def prepare(folder: Path, sources: dict[str, str], rate: int, bundle: Path) -> tuple[Path, Path]:
     """A state directory in which all monitors know the pump, and a configuration.
 
     Args:
         folder: Where to.
         sources: URI by monitor.
+        rate: Of the sources, hertz: what they are enrolled with has it too, so that all is normal.
         bundle: What scores.
     """
     state, names = folder / "state", list(sources)
-    soundfile.write(folder / "normal.wav", sound(ENROL_S), 16_000)
+    soundfile.write(folder / "normal.wav", sound(ENROL_S, rate), rate)
     command = [sys.executable, "-m", "edge_asd", "enrol", "--monitor", names[0], "--json"]
     subprocess.run(
         [*command, "--from", folder / "normal.wav", "--bundle", bundle, "--state-dir", state],
@@ -199,18 +200,21 @@ def measure(monitors: int, source: str, seconds: float, bundle: Path) -> Cost:
         bundle: What scores.
     """
     names = [f"m{number}" for number in range(monitors)]
+    rate = 48_000 if source == "microphone" else 16_000
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        sources = dict.fromkeys(names, "sim:pump?seed=1&rate=16000&speed=1")
+        sources = dict.fromkeys(names, f"sim:pump?seed=1&rate={rate}&speed=1")
         if source == "file":
-            soundfile.write(folder / "heard.wav", sound(int(seconds + 2 * SETTLE_S) + 60), 16_000)
+            soundfile.write(
+                folder / "heard.wav", sound(int(seconds + 2 * SETTLE_S) + 60, rate), rate
+            )
             sources = dict.fromkeys(names, f"file:{folder}/heard.wav?speed=1")
         elif source == "microphone":
-            pcm = np.clip(np.round(sound(LOOP_S, 48_000) * 32_767.0), -32_768, 32_767)
-            microphones = [VirtualMicrophone(name, rate=48_000, signal=pcm) for name in names]
+            pcm = np.clip(np.round(sound(LOOP_S, rate) * 32_767.0), -32_768, 32_767)
+            microphones = [VirtualMicrophone(name, rate=rate, signal=pcm) for name in names]
             stack.enter_context(SoundServer(*microphones))
             sources = {name: f"alsa:{name}" for name in names}
-        state, config = prepare(folder, sources, bundle)
+        state, config = prepare(folder, sources, rate, bundle)
         with daemon(folder, state, config, bundle) as (pid, start):
             time.sleep(SETTLE_S)
             what = {"monitors": monitors, "source": source, "bundle": bundle.stem}

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from edge_asd.audio import SILENCE_DBFS, level_dbfs
+from edge_asd.fourier import rfft
 from edge_asd.records import FloatArray
 
 BANDS = 24
@@ -62,7 +62,7 @@ def measure_slot(samples: FloatArray) -> Slot:
     """Measure one hop of audio, (n,) float32 with n >= 1024."""
     if not np.isfinite(samples).all():
         return Slot(SILENCE_DBFS, np.zeros(BANDS, np.float32), dead=True)
-    spectrum = np.square(np.abs(scipy.fft.rfft(samples)))
+    spectrum = np.square(np.abs(rfft(samples)))
     # From 40 Hz at 16 kHz: a band of few bins scatters more than machines differ.
     lowest = max(4, len(spectrum) // 200)
     edges = np.geomspace(lowest, len(spectrum), BANDS + 1).astype(int)
@@ -217,6 +217,18 @@ class OperatingTracker:
         self._quiet = 0  # quiet slots in a row
         self._soft: deque[Slot] = deque(maxlen=SHAPE_SLOTS)  # soft slots in a row
         self._scored_from = 0  # windows that start earlier are masked
+
+    def follow(self, former: OperatingTracker, scale: float) -> None:
+        """Go on from what another tracker knows of the same machine.
+
+        Args:
+            former: The other one; its slots may be of another length.
+            scale: Samples of this stream for one of the other's.
+        """
+        self.state, self._before = former.state, former._before
+        self._scored_from = max(self._scored_from, round(former._scored_from * scale))
+        quiet = former._quiet * former.slot_samples * scale
+        self._quiet = round(quiet / self.slot_samples)
 
     def update(self, slot: Slot, start: int, *, deaf: bool | None = None) -> Operating:
         """Take in a slot and return what the machine does.

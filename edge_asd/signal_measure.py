@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
+from edge_asd.fourier import rfft
 from edge_asd.records import FloatArray
 
 FRAME_S = 0.1
@@ -132,7 +132,7 @@ class FrameMeter:
         layout = self._layout
         if not len(layout.edges):
             return np.empty((len(layout.keep), 0), np.float32)
-        spectrum = scipy.fft.rfft(swing * layout.window)[: layout.last]
+        spectrum = rfft(swing * layout.window)[: layout.last]
         power = np.square(spectrum.real) + np.square(spectrum.imag)
         bands = np.add.reduceat(power * layout.keep, layout.edges, axis=1)
         return np.asarray(bands, dtype=np.float32)

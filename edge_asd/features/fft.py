@@ -17,13 +17,15 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
+from edge_asd.compiled import compiled_module
+from edge_asd.fourier import rfft
 from edge_asd.records import FloatArray
 
+pyfftw: Any
 try:
-    import pyfftw
+    pyfftw = compiled_module("pyfftw.pyfftw")
 except (ImportError, OSError):  # not installed, or what it is linked with is not
     pyfftw = None
 
@@ -46,7 +48,7 @@ class _ScipyPlan:
         self.input: FloatArray = np.zeros((rows, n), np.float32)
 
     def run(self) -> NDArray[np.complex64]:
-        return np.asarray(scipy.fft.rfft(self.input, axis=-1))
+        return rfft(self.input)
 
 
 class _FftwPlan:
