@@ -38,7 +38,7 @@ DEADLINE_S = 5.0
 """A batch takes milliseconds: a GPU that is silent for so long hangs."""
 
 _WARM_UP = 10
-"""The first run of a plan may take so many deadlines: it loads kernels, maybe from a memory card."""
+"""The first run of a plan may take so many deadlines: it loads kernels."""
 
 _abandoned: list[object] = []
 """What a hung GPU may still write to: freeing it would wait for the GPU for ever."""
@@ -110,7 +110,7 @@ class TensorRtEngine:
             self._unusable = str(error)
             self._release(hangs=isinstance(error, HangError))
             raise EngineError(f"{label}: {error}") from error
-        self.batch = max(self._graphs)
+        self.batch = self._buckets[-1].batch
 
     def embed(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
         """Embed a batch of windows: inputs (B, …) -> (B, S, D) float32."""
@@ -118,15 +118,10 @@ class TensorRtEngine:
             raise EngineError(f"{self.label}: {self._unusable}")
         count = self._count(inputs)
         z = np.empty((count, *self._output.buffer.array.shape[1:]), np.float32)
-        try:
-            self._cuda.enter()  # the thread that embeds need not be the one that opened
-            for start in range(0, count, self.batch):
-                end = min(start + self.batch, count)
-                z[start:end] = self._run(inputs, start, end)
-        except EngineError as error:
-            # What is left on the stream could mix with the next batch.
-            self._unusable, self._hangs = str(error), isinstance(error, HangError)
-            raise EngineError(f"{self.label}: inference failed: {error}") from error
+        for start in range(0, count, self.batch):
+            end = min(start + self.batch, count)
+            self._fill(inputs, start, end)
+            z[start:end] = self._run(end - start)
         if not np.isfinite(z).all():
             raise EngineError(f"{self.label}: the network produced a value that is not finite")
         return z
@@ -144,23 +139,21 @@ class TensorRtEngine:
         stream = self._stream = Stream(cuda)
         held.callback(stream.close)
         opened = Plan(load(), plan)
-        contexts = {batch: opened.context(batch) for batch in buckets(opened.max_batch)}
+        held.callback(opened.close)
+        sizes = {batch: opened.size(batch, stream) for batch in buckets(opened.max_batch)}
         shapes = {name: (opened.max_batch, *shape) for name, shape in opened.inputs.items()}
-        shapes[opened.output] = tuple(contexts[opened.max_batch].get_tensor_shape(opened.output))
+        shapes[opened.output] = sizes[opened.max_batch]
         tensors = {}
         for name, shape in shapes.items():
             buffer = Buffer(cuda, shape, opened.dtypes[name])
             held.callback(buffer.close)
             tensors[name] = Tensor(name, buffer)
-        held.callback(opened.close)
         self._output = tensors.pop(opened.output)
         self._inputs = tensors
-        self._graphs = {}
-        for batch, context in contexts.items():
-            bucket = Bucket(opened, context, batch, tensors, self._output)
-            graph = bucket.record(cuda, stream, self._deadline_s * _WARM_UP)
-            held.callback(graph.close)
-            self._graphs[batch] = graph
+        self._buckets = [Bucket(opened, size, tensors.values(), self._output) for size in sizes]
+        for bucket in self._buckets:
+            held.callback(bucket.close)
+            bucket.record(cuda, stream, self._deadline_s * _WARM_UP)
 
     def _count(self, inputs: Mapping[str, FloatArray]) -> int:
         """Windows in a batch whose names and shapes are those of the plan."""
@@ -173,18 +166,26 @@ class TensorRtEngine:
             raise EngineError(f"{self.label}: inputs of {sorted(counts)} windows in one batch")
         return counts.pop()
 
-    def _run(self, inputs: Mapping[str, FloatArray], start: int, end: int) -> FloatArray:
-        """Run some windows of a batch in the smallest bucket that holds them."""
-        count = end - start
+    def _fill(self, inputs: Mapping[str, FloatArray], start: int, end: int) -> None:
+        """Lay windows of a batch where the plan reads them, in its types."""
         try:
             with np.errstate(over="raise"):
                 for name, tensor in self._inputs.items():
-                    tensor.buffer.array[:count] = inputs[name][start:end]
+                    tensor.buffer.array[: end - start] = inputs[name][start:end]
         except FloatingPointError as error:
-            raise EngineError("an input has a value that is too large for fp16") from error
-        bucket = min(batch for batch in self._graphs if batch >= count)
-        self._stream.launch(self._graphs[bucket])
-        self._stream.wait(self._deadline_s)
+            raise EngineError(f"{self.label}: an input value is too large for fp16") from error
+
+    def _run(self, count: int) -> FloatArray:
+        """Run so many windows in the smallest bucket that holds them; (count, S, D)."""
+        bucket = next(one for one in self._buckets if one.batch >= count)
+        try:
+            self._cuda.enter()  # the thread that embeds need not be the one that opened
+            bucket.launch(self._stream)
+            self._stream.wait(self._deadline_s)
+        except EngineError as error:
+            # What is left on the stream could mix with the next batch.
+            self._unusable, self._hangs = str(error), isinstance(error, HangError)
+            raise EngineError(f"{self.label}: inference failed: {error}") from error
         return self._output.buffer.array[:count]
 
     def _release(self, *, hangs: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from edge_asd.engine.cuda import Buffer, Cuda, Graph, Stream
 from edge_asd.engine.tensorrt_api import Api, ICudaEngine, IExecutionContext, Runtime
 from edge_asd.engine.tensorrt_log import gathered
 from edge_asd.errors import EngineError
+
+logger = logging.getLogger(__name__)
 
 Shape = tuple[int, ...]
 
@@ -30,7 +33,7 @@ class Plan:
     def __init__(self, api: Api, plan: bytes) -> None:
         self._said = gathered(api)
         self._said.take()  # whatever an earlier call complained about
-        self._contexts: list[IExecutionContext] = []
+        self._contexts: dict[int, IExecutionContext] = {}
         try:
             self._runtime: Runtime | None = api.Runtime(self._said.logger)
             self._runtime.engine_host_code_allowed = False  # a plan is data, not a program
@@ -50,32 +53,35 @@ class Plan:
         (self.output,) = outputs
         self.max_batch = min(_largest(engine, name) for name in ins)
 
-    def context(self, batch: int) -> IExecutionContext:
-        """Return a context for batches of exactly that size."""
+    def size(self, batch: int, stream: Stream) -> Shape:
+        """Make a context for batches of exactly that size; return the shape of its output."""
         if self._engine is None:
             raise EngineError("the plan is closed")
         context = self._engine.create_execution_context()
         if context is None:
             raise EngineError(f"TensorRT has no memory for batches of {batch}: {self._said.take()}")
-        self._contexts.append(context)
-        for name, shape in self.inputs.items():
-            if not context.set_input_shape(name, (batch, *shape)):
-                raise EngineError(f"the plan serves no batches of {batch}: {self._said.take()}")
-        return context
+        fits = context.set_optimization_profile_async(0, stream.handle) and all(
+            context.set_input_shape(name, (batch, *shape)) for name, shape in self.inputs.items()
+        )
+        if not fits:
+            raise EngineError(f"the plan serves no batches of {batch}: {self._said.take()}")
+        self._contexts[batch] = context
+        return tuple(context.get_tensor_shape(self.output))
 
-    def run(self, context: IExecutionContext, stream: Stream) -> None:
-        """Enqueue one run."""
-        if not context.execute_async_v3(stream.handle):
-            raise EngineError(f"TensorRT does not run the plan: {self._said.take()}")
-
-    def bind(self, context: IExecutionContext, tensors: Iterable[Tensor]) -> None:
-        """Tell a context where its tensors lie."""
+    def bind(self, batch: int, tensors: Iterable[Tensor]) -> None:
+        """Tell the context of a batch size where its tensors lie, for good."""
+        context = self._contexts[batch]
         for tensor in tensors:
             if not context.set_tensor_address(tensor.name, tensor.buffer.address):
                 raise EngineError(f"TensorRT refuses the address of {tensor.name}")
         missing = list(context.infer_shapes())
         if missing:
             raise EngineError(f"the shapes of {', '.join(missing)} are not known to TensorRT")
+
+    def run(self, batch: int, stream: Stream) -> None:
+        """Enqueue one run."""
+        if not self._contexts[batch].execute_async_v3(stream.handle):
+            raise EngineError(f"TensorRT does not run the plan: {self._said.take()}")
 
     def close(self) -> None:
         """Release what depends on another before that."""
@@ -97,41 +103,54 @@ class Tensor:
 
 
 class Bucket:
-    """One batch size: an execution context, and the graph of copying in, running, copying out.
+    """One batch size: copying in, running and copying out, recorded as one graph where possible.
 
     Args:
-        plan: What runs.
-        context: For this batch size.
-        batch: Which that is.
+        plan: What runs; it has a context of this size.
+        batch: The size.
         inputs: Where the plan reads.
         output: Where it writes.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        context: IExecutionContext,
-        batch: int,
-        inputs: Mapping[str, Tensor],
-        output: Tensor,
-    ) -> None:
-        self._plan, self._context, self.batch = plan, context, batch
-        self._inputs, self._output = inputs, output
-        plan.bind(context, (*inputs.values(), output))
+    def __init__(self, plan: Plan, batch: int, inputs: Iterable[Tensor], output: Tensor) -> None:
+        self._plan, self.batch = plan, batch
+        self._inputs, self._output = tuple(inputs), output
+        self._graph: Graph | None = None
+        plan.bind(batch, (*self._inputs, output))
 
-    def record(self, cuda: Cuda, stream: Stream, deadline_s: float) -> Graph:
-        """Run once, as TensorRT requires, and record the graph."""
+    def record(self, cuda: Cuda, stream: Stream, deadline_s: float) -> None:
+        """Run once, as TensorRT requires, and record the graph.
+
+        Raises:
+            EngineError: The plan does not run.
+        """
         self._enqueue(stream)
         stream.wait(deadline_s)
         graph = Graph(cuda)
-        with stream.recorded(graph):
+        try:
+            with stream.recorded(graph):
+                self._enqueue(stream)
+        except EngineError as error:  # costs speed, nothing else
+            logger.info("engine=tensorrt batch=%d graph=none reason=%s", self.batch, error)
+        else:
+            self._graph = graph
+
+    def launch(self, stream: Stream) -> None:
+        """Enqueue everything."""
+        if self._graph is None:
             self._enqueue(stream)
-        return graph
+        else:
+            stream.launch(self._graph)
+
+    def close(self) -> None:
+        """Release the graph."""
+        if self._graph is not None:
+            self._graph.close()
 
     def _enqueue(self, stream: Stream) -> None:
-        for tensor in self._inputs.values():
+        for tensor in self._inputs:
             stream.upload(tensor.buffer, tensor.size_bytes(self.batch))
-        self._plan.run(self._context, stream)
+        self._plan.run(self.batch, stream)
         stream.download(self._output.buffer, self._output.size_bytes(self.batch))
 
 

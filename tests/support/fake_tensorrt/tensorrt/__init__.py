@@ -307,6 +307,9 @@ class IExecutionContext:
     def __init__(self, engine):
         self._engine, self._shapes, self._addresses, self._ran = engine, {}, {}, False
 
+    def set_optimization_profile_async(self, profile_index, stream_handle):
+        return profile_index == 0 and stream_handle in _driver._streams
+
     def set_input_shape(self, name, shape):
         low, _, high = self._engine._profile[name]
         fits = all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True))
@@ -333,6 +336,9 @@ class IExecutionContext:
         stream = _driver._streams[stream_handle]
         if stream.recording is not None and not self._ran:
             _complain("a graph is recorded before the first run")
+            return False
+        if stream.recording is not None and _faults.on("no-graph"):
+            _complain("this plan synchronises with the host and cannot be recorded")
             return False
         self._ran = True
         stream.enqueue(self._compute)
