@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edge_asd.capture.uri import parse_source
-from edge_asd.engine_request import Arithmetic, EngineName
+from edge_asd.engine_request import PRECISIONS, Arithmetic, EngineName, EngineRequest
 from edge_asd.errors import ConfigError
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 24 * 3600, allow_inf_nan=False)]
@@ -201,6 +201,15 @@ class EngineConfig(Section):
     build_minutes: Annotated[float, Field(gt=0, le=24 * 60, allow_inf_nan=False)] = 30.0
     """Building a TensorRT plan is given up after so long."""
 
+    @model_validator(mode="after")
+    def _engine_computes_in_that(self) -> EngineConfig:
+        known = PRECISIONS.get(self.name)
+        if known and self.precision not in ("auto", *known):
+            raise ValueError(
+                f"{self.name} computes in {' or '.join(known)}, not in {self.precision}"
+            )
+        return self
+
 
 class WorkerConfig(Section):
     """The thread that scores."""
@@ -318,6 +327,18 @@ def problems_of(raw: dict[str, Any]) -> list[Problem]:
     except ValidationError as error:
         return [Problem(tuple(each["loc"]), _explain(each)) for each in error.errors()]
     return []
+
+
+def engine_request(config: Config, state_dir: Path) -> EngineRequest:
+    """What networks shall run on, the same for the daemon and every command of a device."""
+    asked = config.engine
+    return EngineRequest(
+        asked.name,
+        asked.precision,
+        asked.threads,
+        cache=state_dir / "engines",
+        build_s=asked.build_minutes * 60.0,
+    )
 
 
 def _explain(error: Any) -> str:

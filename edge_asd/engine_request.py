@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,13 @@ from typing import Literal
 EngineName = Literal["auto", "tensorrt", "openvino", "onnxruntime"]
 Arithmetic = Literal["auto", "fp32", "fp16", "bf16"]
 """What an engine computes in; ``auto`` is the fastest that passes the golden vectors."""
+
+PRECISIONS: Mapping[EngineName, tuple[Arithmetic, ...]] = {
+    "onnxruntime": ("fp32", "fp16"),
+    "openvino": ("fp32", "bf16"),
+    "tensorrt": ("fp32", "fp16"),
+}
+"""What each computes in."""
 
 BUILD_S = 1800.0
 """A board builds a plan in minutes; one that takes longer is stuck."""
@@ -26,3 +34,6 @@ class EngineRequest:
     """Folder for what is measured or built once on this device; None remembers nothing."""
     build_s: float = BUILD_S
     """Longest time for building a TensorRT plan."""
+
+
+ANYWHERE = EngineRequest()

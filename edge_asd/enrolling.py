@@ -20,6 +20,7 @@ from edge_asd.alerting import enrol_request
 from edge_asd.answers import summary
 from edge_asd.bundle import Bundle
 from edge_asd.control import Reply
+from edge_asd.engine_request import EngineRequest
 from edge_asd.enrol import MIN_AUDIO_S, EnrolRequest, Progress
 from edge_asd.errors import BusyError, DataError, EdgeAsdError, StorageError, UsageError
 from edge_asd.learning import (
@@ -97,6 +98,7 @@ class Enrolments:
 
     Args:
         bundle: What profiles are learned with.
+        engine: What its networks run on then.
         state_dir: Where they lie.
         spawn: Starts the threads in which profiles are computed.
         post: Has a task carried out by the worker.
@@ -108,6 +110,7 @@ class Enrolments:
     def __init__(
         self,
         bundle: Bundle,
+        engine: EngineRequest,
         state_dir: Path,
         *,
         spawn: Spawn,
@@ -118,7 +121,7 @@ class Enrolments:
     ) -> None:
         self.failure: EdgeAsdError | None = None
         """Why the latest baselining failed that a monitor had begun by itself."""
-        self._bundle, self._state_dir = bundle, state_dir
+        self._bundle, self._engine, self._state_dir = bundle, engine, state_dir
         self._spawn, self._post, self._spent = spawn, post, spent
         self._microphone, self._accept = microphone, accept
         self._under_way: dict[str, _Enrolment] = {}
@@ -192,6 +195,7 @@ class Enrolments:
                 progress=lambda done, text: progress(
                     RECORDING_SHARE + done * (1 - RECORDING_SHARE), text
                 ),
+                engine=self._engine,
             )
 
         self._learn(enrolment, learn)
@@ -268,7 +272,13 @@ class Enrolments:
         self._learn(
             enrolment,
             lambda request, now, report: learn_from_files(
-                self._bundle, self._state_dir, command.files, request, now=now, progress=report
+                self._bundle,
+                self._state_dir,
+                command.files,
+                request,
+                now=now,
+                progress=report,
+                engine=self._engine,
             ),
         )
 

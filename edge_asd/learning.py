@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_asd.bundle import Bundle
 from edge_asd.bundle_store import keep_bundle
 from edge_asd.capture import FileSource
-from edge_asd.engine import open_networks
+from edge_asd.engine import NetworkSet, open_networks
+from edge_asd.engine_request import ANYWHERE, EngineRequest
 from edge_asd.enrol import EnrolRequest, Progress, enrol
 from edge_asd.errors import BusyError
 from edge_asd.profile import Profile, profile_dir, save_profile
-from edge_asd.protocols import AudioSource
 from edge_asd.records import State
 from edge_asd.reservoir import DEFAULT_BUDGET_BYTES, PieceSource, PieceWriter, thin
 
@@ -38,14 +39,18 @@ def learn_from_files(
     *,
     now: float,
     progress: Progress,
+    engine: EngineRequest = ANYWHERE,
 ) -> Learned:
     """Learn from sound files, read as one stream in the order given.
+
+    ``engine`` should be the one that will score.
 
     Raises:
         DataError: A file cannot be used, or there is too little audio.
         StorageError: The reservoir cannot be written.
     """
-    profile = _learn(bundle, lambda: FileSource.of(files), request, now, progress)
+    with _opened(bundle, engine) as networks:
+        profile = enrol(networks, lambda: FileSource.of(files), request, now, progress)
     source = FileSource.of(files)
     folder = profile_dir(state_dir, request.monitor) / "reservoir.new"
     writer = PieceWriter(folder, source.sample_rate, request.channel, DEFAULT_BUDGET_BYTES)
@@ -62,15 +67,19 @@ def learn_from_recording(
     *,
     now: float,
     progress: Progress,
+    engine: EngineRequest = ANYWHERE,
 ) -> Learned:
     """Learn from what a ``PieceWriter`` recorded live.
+
+    ``engine`` should be the one that will score.
 
     Raises:
         DataError: There is too little audio, or the machine did not run.
     """
     # A recording holds the monitor's channel only.
     mono = replace(request, channel=0)
-    profile = _learn(bundle, lambda: PieceSource(recording), mono, now, progress)
+    with _opened(bundle, engine) as networks:
+        profile = enrol(networks, lambda: PieceSource(recording), mono, now, progress)
     thin(recording, DEFAULT_BUDGET_BYTES)
     return Learned(profile, recording)
 
@@ -104,15 +113,10 @@ def refuse_during_alert(monitor: str, state: State, *, force: bool) -> None:
         )
 
 
-def _learn(
-    bundle: Bundle,
-    open_audio: Callable[[], AudioSource],
-    request: EnrolRequest,
-    now: float,
-    progress: Progress,
-) -> Profile:
-    networks = open_networks(bundle)
+@contextmanager
+def _opened(bundle: Bundle, engine: EngineRequest) -> Iterator[NetworkSet]:
+    networks = open_networks(bundle, engine)
     try:
-        return enrol(networks, open_audio, request, now, progress)
+        yield networks
     finally:
         networks.close()

@@ -26,6 +26,7 @@ from edge_asd.bundle import Bundle
 from edge_asd.confirming import Plan, expired, find_alert, plan_confirmation, undone
 from edge_asd.control import Reply
 from edge_asd.engine import open_networks
+from edge_asd.engine_request import ANYWHERE, EngineRequest
 from edge_asd.errors import BusyError, EdgeAsdError, StorageError, UsageError
 from edge_asd.monitor import Monitor
 from edge_asd.normal_orders import NormalCommand, answer, owner_of, refuse_masking, undo_answer
@@ -49,6 +50,7 @@ class Normals:
         bundle: Of the profiles.
         state_dir: Where profiles and evidence lie.
         spawn: Starts a named thread.
+        engine: What its networks run on here.
         wall: Wall time, seconds since 1970 UTC.
         clock: Monotonic seconds.
     """
@@ -60,10 +62,12 @@ class Normals:
         state_dir: Path,
         *,
         spawn: Spawn,
+        engine: EngineRequest = ANYWHERE,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._worker, self._bundle, self._state_dir = worker, bundle, state_dir
+        self._worker, self._state_dir = worker, state_dir
+        self._bundle, self._engine = bundle, engine
         self._spawn, self._wall, self._clock = spawn, wall, clock
         self._busy = False
         self._stopping = threading.Event()
@@ -139,7 +143,7 @@ class Normals:
                 raise BusyError(f"{name}: not confirmed, the daemon is stopping; ask again")
             progress(done, text)
 
-        networks = open_networks(self._bundle)
+        networks = open_networks(self._bundle, self._engine)
         try:
             return plan_confirmation(
                 networks,

@@ -18,7 +18,7 @@ from edge_asd.books import Books
 from edge_asd.bundle_store import choose_bundle
 from edge_asd.commands import Commands
 from edge_asd.common import Common
-from edge_asd.config import Config, OutboxConfig
+from edge_asd.config import Config, OutboxConfig, engine_request
 from edge_asd.engine import NetworkSet, open_networks
 from edge_asd.errors import ConfigError
 from edge_asd.evidence.desk import EvidenceDesk
@@ -68,7 +68,9 @@ class Parts:
         self.config, self.common = config, common
         names = [monitor.name for monitor in config.monitors]
         bundle = choose_bundle(common.state_dir, config.bundle, names)
-        self.serving = Serving(open_networks(bundle))
+        self.engine = engine_request(config, common.state_dir)
+        """What networks run on."""
+        self.serving = Serving(open_networks(bundle, self.engine))
         """The networks that score."""
         closers.callback(self.serving.close)
         self._show_model(self.serving.networks)
@@ -104,10 +106,11 @@ class Parts:
             self.report,
             spawn=spawn,
             drain_s=_DRAIN_S,
+            engine=self.engine,
         )
         self.worker.at_start.append(lambda: schedule_this_thread(config.worker))
         Commands(self.worker, switchboard, self.report)
-        normals = Normals(self.worker, bundle, common.state_dir, spawn=spawn)
+        normals = Normals(self.worker, bundle, common.state_dir, spawn=spawn, engine=self.engine)
         closers.callback(normals.stop)
         Rehearsals(self.worker, self.report, common.board, self.store, mqtt=lambda: self.mqtt)
         replay = replay_verb(self.store, lambda: self.report.topics if self.mqtt else None)

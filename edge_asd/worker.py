@@ -23,6 +23,7 @@ from edge_asd.bundle import Bundle
 from edge_asd.capture import CaptureThread
 from edge_asd.control import Reply
 from edge_asd.desk import Desk
+from edge_asd.engine_request import ANYWHERE, EngineRequest
 from edge_asd.enrolling import EnrolCommand, Enrolments, Spawn
 from edge_asd.errors import BusyError, EdgeAsdError, EngineError, StorageError, UsageError
 from edge_asd.feed import Feed
@@ -48,6 +49,7 @@ class Worker:
         report: The sinks.
         spawn: Starts the threads in which profiles are computed.
         drain_s: After ``stop``, so long it takes in what already arrived.
+        engine: What the bundle's networks run on while profiles are learned.
         clock: Monotonic seconds.
         arrivals: Where it waits for sources.
     """
@@ -61,6 +63,7 @@ class Worker:
         *,
         spawn: Spawn,
         drain_s: float,
+        engine: EngineRequest = ANYWHERE,
         clock: Callable[[], float] = time.monotonic,
         arrivals: Arrivals[Feed] | None = None,
     ) -> None:
@@ -93,6 +96,7 @@ class Worker:
         self._look_at_s = -math.inf
         self._enrolments = Enrolments(
             bundle,
+            engine,
             state_dir,
             spawn=spawn,
             post=self._desk.post,

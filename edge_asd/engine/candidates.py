@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from edge_asd.engine import openvino
-from edge_asd.engine_request import EngineRequest
+from edge_asd.engine_request import PRECISIONS, EngineRequest
 from edge_asd.errors import ConfigError
 
 CpuEngine = Literal["onnxruntime", "openvino"]
 CpuPrecision = Literal["fp32", "fp16", "bf16"]
 
-_PRECISIONS: dict[CpuEngine, tuple[CpuPrecision, ...]] = {
-    "onnxruntime": ("fp32", "fp16"),
-    "openvino": ("fp32", "bf16"),
-}
 _HARDENED = (
     "OpenVINO compiles while it runs, which the hardened service may not do; "
     "edge-asd service install --with jit allows it"
@@ -73,7 +69,7 @@ def candidates(request: EngineRequest) -> Field:
 
 
 def _of(name: CpuEngine, precision: str) -> Field:
-    known = _PRECISIONS[name]
+    known = cast("tuple[CpuPrecision, ...]", PRECISIONS[name])
     if precision != "auto" and precision not in known:
         raise ConfigError(
             f"engine.precision: {name} computes in {' or '.join(known)}, not in {precision}"

@@ -7,14 +7,12 @@ import logging
 from edge_asd.bundle import Bundle
 from edge_asd.engine.auto import open_cpu
 from edge_asd.engine.networks import NetworkSet
-from edge_asd.engine_request import EngineRequest
+from edge_asd.engine_request import ANYWHERE, EngineRequest
 
 logger = logging.getLogger(__name__)
 
-_DEFAULT = EngineRequest()
 
-
-def open_networks(bundle: Bundle, request: EngineRequest = _DEFAULT) -> NetworkSet:
+def open_networks(bundle: Bundle, request: EngineRequest = ANYWHERE) -> NetworkSet:
     """Open a bundle's networks and check them against its golden vectors.
 
     The golden check is the warm-up too: what it returns is ready to serve.
