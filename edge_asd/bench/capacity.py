@@ -105,12 +105,15 @@ def search(run: Callable[[int], LoadPoint], guess: int, limit: int) -> None:
     """
     monitors, up = guess, None
     for _ in range(_TRIES):
-        sustained = run(monitors).sustained
-        if up is not None and up is not sustained:
+        point = run(monitors)
+        if up is not None and up is not point.sustained:
             return  # the limit lies between the last two
-        up = sustained
+        up = point.sustained
         step = max(1, round(_STEP * monitors))
-        following = min(limit, monitors + step) if up else max(1, monitors - step)
+        following = monitors + step
+        if not up:  # as many as had fitted, if that is even less
+            following = min(monitors - step, int(monitors / point.busy))
+        following = min(limit, max(1, following))
         if following == monitors:
             return
         monitors = following

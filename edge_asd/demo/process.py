@@ -6,6 +6,7 @@ import ctypes
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from typing_extensions import Self
@@ -28,11 +29,21 @@ class DaemonProcess:
         config: The operator's file.
         state_dir: Where it keeps what it learns.
         log: Gets what it says.
+        arguments: More of the command line.
+        environ: Of the process; None for ours.
     """
 
-    def __init__(self, config: Path, state_dir: Path, log: Path) -> None:
-        self.argv = ("run", "--config", str(config), "--state-dir", str(state_dir))
-        self._log = log
+    def __init__(
+        self,
+        config: Path,
+        state_dir: Path,
+        log: Path,
+        *,
+        arguments: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.argv = ("run", "--config", str(config), "--state-dir", str(state_dir), *arguments)
+        self._log, self._environ = log, environ
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -40,11 +51,12 @@ class DaemonProcess:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(  # noqa: S603 - our own command, no shell
                     [sys.executable, "-m", "edge_asd", *self.argv],
+                    env=self._environ,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
-                    preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, no locks
+                    preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no locks
                 )
         except OSError as error:
             raise CaptureError(f"{self._log}: the daemon cannot start: {error.strerror}") from error
@@ -52,6 +64,11 @@ class DaemonProcess:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def pid(self) -> int:
+        """Its number while it runs, else 0."""
+        return 0 if self._process is None else self._process.pid
 
     def close(self) -> None:
         """End it: SIGTERM, and SIGKILL if it does not go; once it is gone, nothing."""
@@ -81,6 +98,7 @@ class DaemonProcess:
             raise CaptureError(f"the daemon stopped with exit code {code}: {said}")
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """For a child, before its program begins: it gets SIGTERM should this process be killed."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
