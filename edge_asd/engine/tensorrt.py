@@ -154,6 +154,7 @@ class TensorRtEngine:
         for bucket in self._buckets:
             held.callback(bucket.close)
             bucket.record(cuda, stream, self._deadline_s * _WARM_UP)
+        held.callback(cuda.enter)  # whichever thread closes
 
     def _count(self, inputs: Mapping[str, FloatArray]) -> int:
         """Windows in a batch whose names and shapes are those of the plan."""
@@ -196,7 +197,6 @@ class TensorRtEngine:
             _abandoned.append((self, held))
             return
         try:
-            self._cuda.enter()
             held.close()
         except EngineError as error:  # after a failure of the GPU everything fails, this as well
             logger.debug("engine=tensorrt release=%s", error)

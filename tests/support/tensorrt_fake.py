@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 FOLDER = Path(__file__).resolve().parent / "fake_tensorrt"
+_TOP = {"tensorrt", "cuda", "_faults"}
 
 
 def environment(faults="", **more):
@@ -15,20 +19,22 @@ def environment(faults="", **more):
     return os.environ | {"PYTHONPATH": os.pathsep.join(path), "FAKE_TRT": faults} | more
 
 
-def install(monkeypatch, faults=""):
-    """Let this process, and those it starts, find the fake until the test ends."""
-    for name, value in environment(faults).items():
-        monkeypatch.setenv(name, value)
-    for name in [
-        one for one in sys.modules if one.split(".")[0] in {"tensorrt", "cuda", "_faults"}
-    ]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.syspath_prepend(str(FOLDER))
+@contextmanager
+def fake_runtime(faults=""):
+    """Let this process, and those it starts, find the fake; yields what sets other faults."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(faults).items():
+            patch.setenv(name, value)
+        patch.syspath_prepend(str(FOLDER))
+        genuine = _unload()
+        try:
+            yield lambda now: patch.setenv("FAKE_TRT", now)
+        finally:
+            _unload()
+            sys.modules.update(genuine)
 
 
-def forget(monkeypatch):
-    """Unload the fake, so that no later test meets it."""
-    for name, module in list(sys.modules.items()):
-        if str(FOLDER) in str(getattr(module, "__file__", "")):
-            monkeypatch.delitem(sys.modules, name)
-            del module
+def _unload():
+    """Forget the modules of either; returns them."""
+    names = [name for name in sys.modules if name.split(".")[0] in _TOP]
+    return {name: sys.modules.pop(name) for name in names}

@@ -5,6 +5,7 @@ no-driver  no-device                      nothing to run on: TensorRT then crash
 build-crash  build-hang  build-refuse  build-slow=SECONDS   while a plan is built
 try-crash                                     any plan crashes the process when it is read
 no-context                                    no memory for an execution context
+no-memory                                     none on the GPU for a buffer
 no-graph                                      the plan cannot be recorded
 wrong  nan                                    what inference gives
 infer-error  infer-hang  infer-crash          inference fails, after so many good ones: after=10
@@ -33,6 +34,7 @@ _SWITCHES = {
     "build-refuse",
     "try-crash",
     "no-context",
+    "no-memory",
     "no-graph",
     "wrong",
     "nan",

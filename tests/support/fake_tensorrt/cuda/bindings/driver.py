@@ -176,6 +176,8 @@ def cuEventQuery(hEvent):
 
 
 def cuMemAlloc(bytesize):
+    if _faults.on("no-memory"):
+        return CUresult.CUDA_ERROR_OUT_OF_MEMORY, 0
     return _OK, _allocated(bytesize)
 
 
