@@ -18,6 +18,7 @@ from typing import Any
 
 from edge_asd import errors
 from edge_asd.errors import BusyError, EdgeAsdError, StorageError, UsageError
+from edge_asd.quiet_server import QuietServer
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ Handler = Callable[[dict[str, Any], Reply], dict[str, Any]]
 """Takes a request and a progress callback; returns the result or raises an EdgeAsdError."""
 
 
-class ControlServer(socketserver.ThreadingUnixStreamServer):
+class ControlServer(QuietServer, socketserver.ThreadingUnixStreamServer):
     """Listens on a socket that only the service's user and group may use.
 
     Args:

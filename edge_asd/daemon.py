@@ -43,8 +43,6 @@ _START_S = 300.0
 """A large database that has to be checked, or a network that is compiled, on a slow board."""
 _RELOAD_S = 1.0
 """For a reload that is under way at the end."""
-_CONTROL_POLL_S = 0.1
-"""The control socket is closed so soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +132,7 @@ class Daemon:
             return parts.worker.submit(request, progress).result()
 
         server = ControlServer(socket_path(self.options.state_dir, os.environ), carry_out)
-        spawn("control", lambda: server.serve_forever(_CONTROL_POLL_S))
+        spawn("control", server.serve_forever)
         closers.callback(server.close)
 
     def _observer(self, parts: Parts) -> Observer:

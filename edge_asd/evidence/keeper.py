@@ -28,7 +28,7 @@ HANG_S = 60.0
 """Evidence in work for longer is a fault of the disk."""
 
 _NICER = 5  # the worker comes first; not 19, because both need the interpreter
-_STEP_S = 0.2
+_LOOK_S = 2.0
 _MISSED = 64
 
 
@@ -91,6 +91,7 @@ class Keeper:
         self._composer, self._store, self._written = composer, store, written
         self._clock = clock
         self._queue: queue.Queue[Request] = queue.Queue(QUEUE_CLIPS)
+        self._due = threading.Event()  # there is something to do, or to end
         self._closing = threading.Event()
         self._given_up = threading.Event()
         self._missed: deque[str] = deque(maxlen=_MISSED)  # ids of alerts that were refused
@@ -111,6 +112,7 @@ class Keeper:
         if not self._closing.is_set():
             with contextlib.suppress(queue.Full):
                 self._queue.put_nowait(request)
+                self._due.set()
                 return True
         event_id, monitor = request.clip.event.id, request.profile.monitor
         self.miss(event_id)
@@ -126,6 +128,7 @@ class Keeper:
         """Count an alert of which there is no clip; it is written down later, by the thread."""
         self.refused += 1
         self._missed.append(event_id)
+        self._due.set()
 
     @property
     def waiting(self) -> int:
@@ -157,6 +160,7 @@ class Keeper:
             Whether everything was kept that could be.
         """
         self._closing.set()
+        self._due.set()
         if self._thread.is_alive():
             self._thread.join(within_s)
         self._given_up.set()
@@ -181,11 +185,13 @@ class Keeper:
             while self._missed:
                 self._refuse(self._missed.popleft(), "too many alerts at once")
             try:
-                request = self._queue.get(timeout=_STEP_S)
+                request = self._queue.get_nowait()
             except queue.Empty:
                 if self._closing.is_set():
                     return
                 self._store.look()
+                self._due.wait(_LOOK_S)
+                self._due.clear()
                 continue
             self._busy_since = self._clock()
             self._keep(request)

@@ -29,6 +29,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from edge_asd.errors import ConfigError
 from edge_asd.health import Check, Health, HealthBoard
+from edge_asd.quiet_server import QuietServer
 from edge_asd.remedies import remedy_of
 from edge_asd.web.access import Token, listen_address
 
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 _MAX_REQUESTS = 16
 _REQUEST_S = 10.0
 """A request may take so long, however busily its client sends it byte by byte."""
+_LOOK_S = 0.2
 _TEXT = "text/plain; charset=utf-8"
 _Answer = tuple[HTTPStatus, str, bytes]
 
@@ -74,12 +76,7 @@ class HttpServer:
         self._stalled = stalled
         self._ready = ready
         self._server = _bind(listen, self._answer, token)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            kwargs={"poll_interval": 0.1},
-            name="http",
-            daemon=True,
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 
     @property
     def address(self) -> str:
@@ -142,7 +139,7 @@ def _probe(passed: bool, why_not: str) -> _Answer:  # noqa: FBT001 - reads well 
     return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"{why_not}\n".encode()
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(QuietServer, ThreadingHTTPServer):
     """Threading server with a bounded number of threads."""
 
     daemon_threads = True
@@ -175,8 +172,12 @@ class _Server(ThreadingHTTPServer):
         self._begun[request] = time.monotonic()
         super().process_request(request, client_address)
 
+    def rest_s(self) -> float | None:
+        """Wake up now and then while there are requests under way."""
+        return _LOOK_S if self._begun else None
+
     def service_actions(self) -> None:
-        """End requests that take too long; called several times a second."""
+        """End requests that take too long."""
         now_s = time.monotonic()
         for request, begun_s in list(self._begun.items()):
             if now_s - begun_s > _REQUEST_S:
