@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,14 +64,21 @@ def measure_slot(samples: FloatArray) -> Slot:
     if not np.isfinite(samples).all():
         return Slot(SILENCE_DBFS, np.zeros(BANDS, np.float32), dead=True)
     spectrum = np.square(np.abs(rfft(samples)))
-    # From 40 Hz at 16 kHz: a band of few bins scatters more than machines differ.
-    lowest = max(4, len(spectrum) // 200)
-    edges = np.geomspace(lowest, len(spectrum), BANDS + 1).astype(int)
-    edges = np.maximum(edges, lowest + np.arange(BANDS + 1))  # no band of a short slot is empty
-    power = np.add.reduceat(spectrum, edges[:-1]) / np.diff(edges)
+    edges, widths = _bands(len(spectrum))
+    power = np.add.reduceat(spectrum, edges) / widths
     bands = 10.0 * np.log10(power + 1e-12)
     shape = (bands - bands.mean()).astype(np.float32)
     return Slot(level_dbfs(samples), shape, bool(np.ptp(samples) == 0.0))
+
+
+@lru_cache(maxsize=8)
+def _bands(bins: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First bins and widths of the bands of a spectrum, (BANDS,) each."""
+    # From 40 Hz at 16 kHz: a band of few bins scatters more than machines differ.
+    lowest = max(4, bins // 200)
+    edges = np.geomspace(lowest, bins, BANDS + 1).astype(np.intp)
+    edges = np.maximum(edges, lowest + np.arange(BANDS + 1))  # no band of a short slot is empty
+    return edges[:-1], np.diff(edges)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

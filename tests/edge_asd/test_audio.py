@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_asd.audio import SILENCE_DBFS, db_to_factor, level_dbfs
 
@@ -31,3 +33,11 @@ def test_a_gain_in_decibels_moves_the_level_by_as_many(gain_db):
     samples = tone(440, 16_000) / 10
     louder = samples * np.float32(db_to_factor(gain_db))
     assert level_dbfs(louder) - level_dbfs(samples) == pytest.approx(gain_db, abs=1e-3)
+
+
+@given(n=st.integers(1, 5000), seed=st.integers(0, 99), scale=st.sampled_from([1e-5, 0.1, 1.0]))
+def test_a_level_is_that_of_double_precision(n, seed, scale):
+    samples = (scale * np.random.default_rng(seed).normal(size=(n, 2))).astype(np.float32)
+    for part in (samples[:, 0], np.ascontiguousarray(samples[:, 1])):
+        exact = 10 * np.log10(np.mean(np.square(part, dtype=np.float64)))
+        assert level_dbfs(part) == pytest.approx(exact, abs=1e-4)
