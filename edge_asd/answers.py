@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_asd.clock import rfc3339
+from edge_asd.engine import NetworkSet
 from edge_asd.monitor import Monitor
 from edge_asd.orders import switches_answer
 from edge_asd.profile import Profile
@@ -40,6 +41,16 @@ def status_of(monitor: Monitor, clock: SteadyClock) -> dict[str, Any]:
         "confirmed_windows": profile.targets.windows if profile and profile.targets else 0,
         "acked_by": monitor.alert.acked_by if monitor.alert else None,
         **switches_answer(monitor.switches, clock),
+    }
+
+
+def engine_answer(networks: NetworkSet) -> dict[str, Any]:
+    """What ``edge-asd status`` shows of what the networks run on."""
+    return {
+        "bundle": networks.bundle.label,
+        "engine": networks.backend,
+        "precision": networks.precision,
+        "reason": networks.failure or networks.reason,
     }
 
 

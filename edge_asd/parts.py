@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from edge_asd.answers import engine_answer
 from edge_asd.books import Books
 from edge_asd.bundle_store import choose_bundle
 from edge_asd.commands import Commands
@@ -120,6 +121,7 @@ class Parts:
         self.start_mqtt(config)
         closers.callback(self._close_mqtt)
         self.serving.begin(self.worker)
+        self.worker.about["engine"] = lambda: engine_answer(self.serving.networks)
         self.serving.followers += [
             self.feeding.follow,
             lambda networks: self.report.follow(model_of(networks)),

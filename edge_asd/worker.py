@@ -75,6 +75,8 @@ class Worker:
         self.failure: EdgeAsdError | None = None
         """What stopped the worker."""
         self.audit = Audit(report.metrics)
+        self.about: dict[str, Callable[[], Any]] = {}
+        """What ``status`` says beside the monitors, by key."""
         self.at_start: list[Callable[[], None]] = []
         """Called in the worker's own thread, before anything is heard."""
         self.each_look: list[Callable[[], None]] = []
@@ -310,7 +312,9 @@ class Worker:
         self, _request: Mapping[str, Any], _progress: Reply, result: Future[dict[str, Any]]
     ) -> None:
         clock = self._report.clock
-        result.set_result({"monitors": [status_of(each, clock) for each in self.monitors]})
+        told = {key: tell() for key, tell in self.about.items()}
+        monitors = [status_of(each, clock) for each in self.monitors]
+        result.set_result({"monitors": monitors, **told})
 
     def _enrol(
         self, request: Mapping[str, Any], progress: Reply, result: Future[dict[str, Any]]

@@ -8,9 +8,15 @@ import click
 
 from edge_asd.bundle import load_bundle
 from edge_asd.cli.bundle_text import as_text, describe
-from edge_asd.cli.options import json_option
+from edge_asd.cli.options import (
+    chosen_engine,
+    config_option,
+    engine_option,
+    json_option,
+    state_dir_option,
+    state_dir_path,
+)
 from edge_asd.engine import EngineRequest, open_networks
-from edge_asd.manifest import Precision
 
 
 @click.group("bundle")
@@ -40,27 +46,44 @@ def show(*, file: str, as_json: bool) -> None:
 
 @command.command("verify")
 @click.argument("file")
+@engine_option
+@config_option
+@state_dir_option
 @json_option
-def verify(*, file: str, as_json: bool) -> None:
+def verify(
+    *,
+    file: str,
+    engine: str | None,
+    config_file: str | None,
+    state_dir: str | None,
+    as_json: bool,
+) -> None:
     r"""Check a bundle's hashes, then run its golden vectors through this device's engine.
+
+    Without --engine every precision that it holds is run on ONNX Runtime.
 
     \b
     Example:
         edge-asd bundle verify general-2.asd && echo fit for use
+        edge-asd bundle verify general-2.asd --engine auto
     """
     bundle = load_bundle(file)
-    held: list[Precision] = ["fp32"]
-    if all(network.has("fp16") for network in bundle.manifest.networks):
-        held.append("fp16")
-    for precision in held:
-        networks = open_networks(bundle, EngineRequest(precision=precision))
-        engine = networks.backend
+    requests = [EngineRequest()]
+    if engine is not None:
+        requests = [chosen_engine(config_file, state_dir_path(state_dir), engine)]
+    elif all(network.has("fp16") for network in bundle.manifest.networks):
+        requests.append(EngineRequest(precision="fp16"))
+    precisions = []
+    for request in requests:
+        networks = open_networks(bundle, request)
         networks.close()
+        precisions.append(networks.precision)
     result = {
         "bundle": bundle.label,
         "sha256": bundle.sha256,
-        "engine": engine,
-        "precisions": held,
+        "engine": networks.backend,
+        "precisions": precisions,
+        "reason": networks.reason,
         "golden_vectors": len(bundle.golden.waveforms),
         "ok": True,
     }
@@ -68,6 +91,8 @@ def verify(*, file: str, as_json: bool) -> None:
         click.echo(json.dumps(result))
     else:
         click.echo(
-            f"{bundle.label}: whole, and {engine} reproduces its "
-            f"{len(bundle.golden.waveforms)} golden vectors in {' and '.join(held)}"
+            f"{bundle.label}: whole, and {networks.backend} reproduces its "
+            f"{len(bundle.golden.waveforms)} golden vectors in {' and '.join(precisions)}"
         )
+        if engine is not None:
+            click.echo(f"{networks.backend} {networks.precision}: {networks.reason}")

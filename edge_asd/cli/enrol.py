@@ -17,7 +17,9 @@ from edge_asd.bundle_store import choose_bundle
 from edge_asd.capture import capture, list_audio
 from edge_asd.cli.bar import Bar
 from edge_asd.cli.options import (
+    chosen_engine,
     config_option,
+    engine_option,
     json_option,
     monitor_config,
     state_dir_option,
@@ -25,6 +27,7 @@ from edge_asd.cli.options import (
 )
 from edge_asd.config import MonitorConfig
 from edge_asd.control import Reply, ask_daemon
+from edge_asd.engine_request import EngineRequest
 from edge_asd.errors import CaptureError, DataError, UsageError
 from edge_asd.learning import (
     Learned,
@@ -52,6 +55,7 @@ _RECORDING_SHARE = 0.7
 @click.option("--seconds", type=click.FloatRange(min=60), help="How long to listen to --source.")
 @click.option("--bundle", metavar="FILE", help="Bundle to learn with (default: the one in use).")
 @click.option("--force", is_flag=True, help="Learn even while the monitor is in alarm.")
+@engine_option
 @config_option
 @state_dir_option
 @json_option
@@ -64,6 +68,7 @@ def command(
     seconds: float | None,
     bundle: str | None,
     force: bool,
+    engine: str | None,
     config_file: str | None,
     state_dir: str | None,
     as_json: bool,
@@ -91,6 +96,7 @@ def command(
             source=source,
             seconds=seconds,
             bundle=bundle,
+            engine=engine,
             force=force,
             bar=bar,
         )
@@ -101,6 +107,7 @@ def command(
                 files=files,
                 seconds=seconds,
                 bundle_file=bundle,
+                engine=chosen_engine(config_file, folder, engine),
                 force=force,
                 bar=bar,
             )
@@ -126,6 +133,7 @@ def _ask(
     source: str | None,
     seconds: float | None,
     bundle: str | None,
+    engine: str | None,
     force: bool,
     bar: Bar,
 ) -> dict[str, Any] | None:
@@ -136,13 +144,14 @@ def _ask(
     else:
         request["seconds"] = seconds
     path = socket_path(folder, os.environ)
-    if (source or bundle) and ask_daemon(path, {"command": "status"}, bar.update) is not None:
-        option = "--source" if source else "--bundle"
+    given = {"--source": source, "--bundle": bundle, "--engine": engine}
+    option = next((name for name, value in given.items() if value), None)
+    if option and ask_daemon(path, {"command": "status"}, bar.update) is not None:
         raise UsageError(
             f"a daemon runs with this state directory and {option} is its own affair: leave "
             f"{option} out, or stop the daemon first"
         )
-    if source or bundle:
+    if option:
         return None
     return ask_daemon(path, request, bar.update)
 
@@ -154,6 +163,7 @@ def _enrol_here(
     files: list[Path],
     seconds: float | None,
     bundle_file: str | None,
+    engine: EngineRequest,
     force: bool,
     bar: Bar,
 ) -> dict[str, Any]:
@@ -171,6 +181,7 @@ def _enrol_here(
                 replace(request, source=shown),
                 now=time.time(),
                 progress=bar.update,
+                engine=engine,
             )
         else:
             recording, microphone = _record(folder, section, seconds or section.enrol_s, bar.update)
@@ -182,6 +193,7 @@ def _enrol_here(
                 progress=lambda done, text: bar.update(
                     _RECORDING_SHARE + done * (1 - _RECORDING_SHARE), text
                 ),
+                engine=engine,
             )
         install(folder, bundle, learned)
     return summary(learned.profile)

@@ -15,6 +15,7 @@ from edge_asd.bundle_store import choose_bundle
 from edge_asd.cli.bar import PATIENCE_S, Bar
 from edge_asd.cli.normal_text import list_json, list_text, preview_text, undo_text
 from edge_asd.cli.options import (
+    chosen_engine,
     config_option,
     json_option,
     monitor_config,
@@ -145,7 +146,7 @@ class _Here:
         name = find_alert(self._folder, command.wish.event).monitor
         bundle = choose_bundle(self._folder, self._bundle_file(), [name])
         profile = self._tuned(name)
-        networks = open_networks(bundle)
+        networks = open_networks(bundle, chosen_engine(self._config_file, self._folder, None))
         try:
             plan = plan_confirmation(
                 networks,

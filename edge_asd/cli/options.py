@@ -6,12 +6,21 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, get_args
 
 import click
 
-from edge_asd.config import Config, MonitorConfig, load_config, load_raw, parse_config
+from edge_asd.config import (
+    Config,
+    MonitorConfig,
+    engine_request,
+    load_config,
+    load_raw,
+    parse_config,
+)
+from edge_asd.engine_request import EngineName, EngineRequest
 from edge_asd.errors import UsageError
 from edge_asd.journal import JournalHandler, priority, values_of, writes_to_journal
 from edge_asd.journal_classes import class_of
@@ -45,6 +54,27 @@ def config_option(function: Command) -> Command:
 def json_option(function: Command) -> Command:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="JSON for scripts.")(function)
+
+
+def engine_option(function: Command) -> Command:
+    """``--engine``."""
+    return click.option(
+        "--engine",
+        type=click.Choice(get_args(EngineName)),
+        help="What the network runs on (default: as configured).",
+    )(function)
+
+
+def chosen_engine(config_file: str | None, state_dir: Path, name: str | None) -> EngineRequest:
+    """What the operator's file says of the engine, unless the command line names another.
+
+    Raises:
+        ConfigError: The file or a value is wrong.
+    """
+    request = engine_request(read_config(config_file), state_dir)
+    if name is None:
+        return request
+    return replace(request, name=cast("EngineName", name), precision="auto")
 
 
 def state_dir_path(option: str | None) -> Path:

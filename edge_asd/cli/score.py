@@ -10,7 +10,9 @@ import click
 
 from edge_asd.bundle_store import choose_bundle
 from edge_asd.cli.options import (
+    chosen_engine,
     config_option,
+    engine_option,
     json_option,
     monitor_config,
     state_dir_option,
@@ -28,6 +30,7 @@ from edge_asd.scoring import ScoredFile, score_file
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--windows", "per_window", is_flag=True, help="A line for every window.")
 @click.option("--bundle", metavar="FILE", help="Bundle to use instead of the enrolled one.")
+@engine_option
 @config_option
 @state_dir_option
 @json_option
@@ -37,6 +40,7 @@ def command(
     files: tuple[str, ...],
     per_window: bool,
     bundle: str | None,
+    engine: str | None,
     config_file: str | None,
     state_dir: str | None,
     as_json: bool,
@@ -44,7 +48,8 @@ def command(
     r"""Score sound files against what a monitor learned.
 
     A file is cut into overlapping windows; its score is their mean, higher is more anomalous. A
-    file shorter than a window is repeated to fill one and marked "padded".
+    file shorter than a window is repeated to fill one and marked "padded". The network runs on what
+    the daemon would use, unless --engine says otherwise.
 
     \b
     Example:
@@ -55,7 +60,7 @@ def command(
     channel = monitor_config(config_file, monitor).channel
     chosen = choose_bundle(folder, bundle, [monitor])
     profile = load_profile(folder, monitor, chosen)
-    networks = open_networks(chosen)
+    networks = open_networks(chosen, chosen_engine(config_file, folder, engine))
     embedder = WindowEmbedder(networks)
     failed = 0
     for file in files:

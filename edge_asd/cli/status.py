@@ -19,7 +19,7 @@ from edge_asd.state_dir import socket_path
 @state_dir_option
 @json_option
 def command(*, state_dir: str | None, as_json: bool) -> None:
-    r"""Show the state of every monitor of the running daemon.
+    r"""Show the state of every monitor of the running daemon, and what its network runs on.
 
     \b
     Example:
@@ -43,6 +43,13 @@ def command(*, state_dir: str | None, as_json: bool) -> None:
             f"{monitor['monitor']:20} {monitor['state']:10} score {score:>7} of {threshold:>6}  "
             f"{'; '.join(text for text in told if text)}".rstrip()
         )
+    if "engine" in answer:  # a daemon of an earlier version does not say
+        click.echo(_engine_text(answer["engine"]))
+
+
+def _engine_text(engine: dict[str, Any]) -> str:
+    reason = f": {engine['reason']}" if engine["reason"] else ""
+    return f"{engine['bundle']} on {engine['engine']} {engine['precision']}{reason}"
 
 
 def _event_text(monitor: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_asd.config import engine_request
 from edge_asd.doctor.broker import examine_broker
 from edge_asd.doctor.configuration import Examined, examine
 from edge_asd.doctor.findings import Finding, failed, of_error
@@ -59,7 +60,8 @@ def _machine(patient: Patient) -> Iterator[Finding]:
 
 def _runtime(patient: Patient) -> Iterator[Finding]:
     yield from examine_runtime()
-    yield from examine_golden(patient.examined.listening.bundle)
+    request = engine_request(patient.examined.config, patient.state_dir)
+    yield from examine_golden(patient.examined.listening.bundle, request)
 
 
 GROUPS: tuple[tuple[str, Look], ...] = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_asd.bundle import Bundle
 from edge_asd.doctor.findings import Finding, failed, of_error, ok, skipped
-from edge_asd.engine import open_networks
+from edge_asd.engine import EngineRequest, open_networks
 from edge_asd.errors import EdgeAsdError
 
 _DRIVER = Path("/proc/driver/nvidia/version")
@@ -27,36 +27,45 @@ def examine_runtime() -> Iterator[Finding]:
     else:
         providers = ", ".join(onnxruntime.get_available_providers())
         yield ok(name, f"{onnxruntime.__version__}: {providers}")
+    name = "runtime: OpenVINO"
+    version = _version("openvino")
+    yield ok(name, version) if version else skipped(name, "not installed")
     driver = _first_line(_DRIVER) or _first_line(_JETSON)
     name = "runtime: GPU driver"
     yield ok(name, driver) if driver else skipped(name, "no NVIDIA driver is loaded")
     name = "runtime: TensorRT"
     if importlib.util.find_spec("tensorrt") is None:
-        yield skipped(name, "not installed: onnxruntime scores")
+        yield skipped(name, "not installed")
         return
-    try:
-        version = importlib.metadata.version("tensorrt")
-    except importlib.metadata.PackageNotFoundError:
-        version = "of the system"
+    version = _version("tensorrt") or "of the system"
     yield ok(name, f"{version}, driver {'seen' if driver else 'not seen'}")
 
 
-def examine_golden(bundle: Bundle | None) -> Iterator[Finding]:
-    """Whether this runtime computes what the bundle's author did."""
+def examine_golden(bundle: Bundle | None, request: EngineRequest) -> Iterator[Finding]:
+    """Which engine scores here and why, and whether it computes what the bundle's author did."""
     name = "runtime: golden vectors"
     if bundle is None:
         yield skipped(name, "there is no usable bundle")
         return
     began_s = time.monotonic()
     try:
-        networks = open_networks(bundle)
+        networks = open_networks(bundle, request)
     except EdgeAsdError as error:
         yield of_error(name, error)
         return
     count = len(bundle.golden.waveforms)
     spent_s = time.monotonic() - began_s
-    yield ok(name, f"{bundle.label}: {count} reproduced by {networks.backend} in {spent_s:.1f} s")
+    engine = f"{networks.backend} {networks.precision}"
     networks.close()
+    yield ok(name, f"{bundle.label}: {count} reproduced by {engine} in {spent_s:.1f} s")
+    yield ok("runtime: engine", f"{engine}: {networks.reason}")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _first_line(path: Path) -> str:

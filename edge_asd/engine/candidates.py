@@ -14,9 +14,10 @@ CpuEngine = Literal["onnxruntime", "openvino"]
 CpuPrecision = Literal["fp32", "fp16", "bf16"]
 
 _HARDENED = (
-    "OpenVINO compiles while it runs, which the hardened service may not do; "
-    "edge-asd service install --with jit allows it"
+    "OpenVINO compiles while it runs, which the hardened service may not do",
+    "edge-asd service install --with jit allows it",
 )
+_MISSING = ("OpenVINO is not installed", "pip install 'edge-asd[openvino]'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,11 @@ def candidates(request: EngineRequest) -> Field:
         obstacle = _obstacle()
         if obstacle:
             key = "engine" if name == "openvino" else "engine.precision: bf16"
-            raise ConfigError(f"{key}: {obstacle}; or engine: onnxruntime")
+            raise ConfigError(f"{key}: {'; '.join(obstacle)}, or use engine: onnxruntime")
         return _of("openvino", precision)
     obstacle = _obstacle()
     if obstacle:
-        return Field((DEFAULT,), obstacle)
+        return Field((DEFAULT,), obstacle[0])
     # fp16 is for accelerators: a processor computes it in fp32, and slower.
     others = _of("openvino", "fp32" if precision in ("fp32", "fp16") else "auto").candidates
     return Field((DEFAULT, *others), "")
@@ -75,14 +76,14 @@ def _of(name: CpuEngine, precision: str) -> Field:
             f"engine.precision: {name} computes in {' or '.join(known)}, not in {precision}"
         )
     chosen = tuple(Candidate(name, one) for one in known if precision in ("auto", one))
-    return Field(chosen, "as configured")
+    return Field(chosen, "as asked for")
 
 
-def _obstacle() -> str:
-    """Why OpenVINO cannot run here, with the remedy; empty if nothing stands in its way."""
+def _obstacle() -> tuple[str, str] | None:
+    """Why OpenVINO cannot run here, and the remedy; None if nothing stands in its way."""
     if not openvino.installed():
-        return "OpenVINO is not installed: pip install 'edge-asd[openvino]'"
-    return "" if _may_compile() else _HARDENED
+        return _MISSING
+    return None if _may_compile() else _HARDENED
 
 
 def _may_compile() -> bool:

@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,14 +77,13 @@ def recall(folder: Path | None, key: Mapping[str, str]) -> Tried | None:
 
 def remember(folder: Path | None, tried: Tried) -> None:
     """Keep it for the next start; where that is not possible, engines are tried again then."""
-    if folder is None:
+    if folder is None or not _is_ours(folder.parent):
         return
     path = _path(folder, tried.key)
     try:
         replace_file(path, dump(tried))
     except StorageError as error:
-        # A command may read the service's state without being allowed to write there.
-        logger.info("file=%s not kept error=%s", path, error)
+        logger.warning("file=%s not kept error=%s", path, error)
         return
     with contextlib.suppress(OSError):
         found = sorted(folder.glob("tried-*.json"), key=lambda one: one.stat().st_mtime)
@@ -116,6 +116,17 @@ def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
         return int(kilobytes) * 1024
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def _is_ours(state_dir: Path) -> bool:
+    """Whether files made here are of whom the others are of.
+
+    A command that root runs must not leave what the service cannot replace.
+    """
+    try:
+        return state_dir.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def _path(folder: Path, key: Mapping[str, str]) -> Path:
