@@ -41,6 +41,12 @@ class Clips:
         if self._config.enabled:
             self._tap = Tap(rate, self._config.before_s, self._config.after_s, self._span_s)
 
+    def span(self, span_s: float) -> None:
+        """An alert may rest on so much sound from now on; clips under way end here."""
+        self._span_s = span_s
+        if self._rate is not None:
+            self.open(self._rate)
+
     def configure(self, config: EvidenceConfig) -> None:
         """Keep this from now on; clips under way end here."""
         if config != self._config:

@@ -149,6 +149,14 @@ class Decider:
         self._recent.clear()
         self._low_since_s = None
 
+    def go_by(
+        self, rules: Rules, thresholds: Thresholds, percentile: Callable[[float], float]
+    ) -> None:
+        """Go on with scores of another kind, while no alert is open."""
+        self.rules, self.thresholds, self._percentile = rules, thresholds, percentile
+        self._recent = deque(maxlen=rules.persistence.n)
+        self._low_since_s = None
+
     def gap(self, windows: int) -> None:
         """Windows were lost while an alert was open."""
         if self.event is not None:

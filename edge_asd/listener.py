@@ -7,7 +7,7 @@ back into a calibration that is still provisional.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from edge_asd.alerting import rules_of, thresholds_of
@@ -15,7 +15,7 @@ from edge_asd.batching import Steps, alone
 from edge_asd.capture import Resampler
 from edge_asd.clips import Clips
 from edge_asd.config import EvidenceConfig, MonitorConfig
-from edge_asd.decide import Decider, Decision, Moment
+from edge_asd.decide import Decider, Decision, Moment, Rules
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import NetworkSet
 from edge_asd.evidence.desk import Settled
@@ -29,6 +29,7 @@ from edge_asd.records import Block, Event, EventType, Scored, State
 from edge_asd.report import Reporter
 from edge_asd.signal_health import SignalFault, SignalWatch
 from edge_asd.standing import Standing, WindowSpan
+from edge_asd.takeover import Retained, heard_again
 
 logger = logging.getLogger(__name__)
 
@@ -63,24 +64,17 @@ class Listener:
     ) -> None:
         self.name = config.name
         self._channel, self._settle_s = config.channel, config.settle_s
-        self._report, self._networks = report, networks
-        manifest = networks.bundle.manifest
-        self._window_s = manifest.window_samples / manifest.sample_rate
-        self._hop_s = manifest.hop_samples / manifest.sample_rate
-        rules, alert = rules_of(config.alert, manifest), config.alert
-        if (
-            rules.persistence != profile.persistence
-            or alert.false_alarms_per_week != profile.calibration.asked_per_week
-        ):
-            profile = profile.retuned(rules.persistence, alert.false_alarms_per_week, manifest)
-        self.profile = profile
+        self._alert, self._state_dir = config.alert, state_dir
+        self._report = report
+        self._pipeline: Pipeline | None = None  # from the first block on
+        self._resampler: Resampler | None = None
+        self._retained: Retained | None = None
+        rules = self._take(networks, profile)
         self._decider = Decider(
-            rules, thresholds_of(profile), profile.percentile, new_id, open_event
+            rules, thresholds_of(self.profile), self.profile.percentile, new_id, open_event
         )
         self._decider.snoozed = snoozed
         self.standing = Standing(State.UNKNOWN, "starting", event=open_event)
-        self._pipeline: Pipeline | None = None  # from the first block on
-        self._resampler: Resampler | None = None
         self._clips = Clips(
             report.books.evidence,
             evidence,
@@ -90,8 +84,6 @@ class Listener:
         self._stretch = 1
         self._deaf = False  # the microphone did not work until now
         self._held_back = False
-        self._calibration = LiveCalibration(self.name, self._hop_s, state_dir, report)
-        self._calibration.show(profile)
         self._queued_s = 0.0
 
     # Audio
@@ -119,6 +111,8 @@ class Listener:
             self._deaf = False
             self._unknown("listening again, nothing can be said yet", moment)
         self._clips.push(sound.mono, block.start, block.captured_at)
+        if self._retained is not None:
+            self._retained.push(block, rate)
         if self._resampler is not None:
             yield from self._run(pipeline, self._resampler.push(block))
         if fault is not None:
@@ -208,11 +202,73 @@ class Listener:
         self._calibration.show(profile)
         self.publish()
 
-    def serve(self, networks: NetworkSet) -> None:
-        """Go on with other networks of the same bundle, between two windows."""
-        self._networks = networks
-        if self._pipeline is not None:
-            self._pipeline.embedder.networks = networks
+    # Other networks
+
+    def retain(self, seconds: float | None) -> None:
+        """Keep so much of the newest sound for a pipeline that may take over; None for nothing."""
+        self._retained = None if seconds is None else Retained(seconds)
+
+    @property
+    def retains(self) -> bool:
+        """Whether a pipeline that takes over would hear all that it needs."""
+        begun = self._resampler.begun if self._resampler is not None else None
+        if begun is None:  # whoever listens next begins with the next block
+            return True
+        return self._retained is not None and self._retained.reaches(begun)
+
+    def serve(self, networks: NetworkSet, profile: Profile | None = None) -> None:
+        """Go on with other networks, between two windows.
+
+        Args:
+            networks: That serve from now on.
+            profile: What was learned with them; None where they are of the same bundle.
+        """
+        if profile is None:
+            self._networks = networks
+            if self._pipeline is not None:
+                self._pipeline.embedder.networks = networks
+            return
+        self._clips.finish()  # what waits is of an alert that the former networks have raised
+        former, resampler, retained = self._pipeline, self._resampler, self._retained
+        rules = self._take(networks, profile)
+        self._decider.go_by(rules, thresholds_of(self.profile), self.profile.percentile)
+        self._clips.span(rules.within_s + self._window_s)
+        self._pipeline, self._resampler, self._retained = None, None, None
+        if former is not None and resampler is not None and retained is not None:
+            self._succeed(former, resampler, retained)
+        self.publish()
+
+    def _take(self, networks: NetworkSet, profile: Profile) -> Rules:
+        """Take what networks and a profile say; what the operator asks for may differ from it."""
+        manifest, alert = networks.bundle.manifest, self._alert
+        rules = rules_of(alert, manifest)
+        if (
+            rules.persistence != profile.persistence
+            or alert.false_alarms_per_week != profile.calibration.asked_per_week
+        ):
+            profile = profile.retuned(rules.persistence, alert.false_alarms_per_week, manifest)
+        self._networks, self.profile = networks, profile
+        self._window_s = manifest.window_samples / manifest.sample_rate
+        self._hop_s = manifest.hop_samples / manifest.sample_rate
+        self._calibration = LiveCalibration(self.name, self._hop_s, self._state_dir, self._report)
+        self._calibration.show(profile)
+        return rules
+
+    def _succeed(self, former: Pipeline, resampler: Resampler, retained: Retained) -> None:
+        """Take the place of a pipeline: the next window is the one it would have judged next."""
+        rate = resampler.source_rate
+        pipeline = self._ready(rate, former.signal)
+        if resampler.begun is None or self._resampler is None:
+            return
+        for block in retained.blocks():
+            self._clips.push(block.samples[:, self._channel], block.start, block.captured_at)
+        pipeline.succeed(former)
+        alone(
+            self._run(
+                pipeline, heard_again(retained, self._resampler, resampler.begun, pipeline.hop)
+            )
+        )
+        pipeline.operating.follow(former.operating, pipeline.rate / former.rate)
 
     def acknowledge(self, by: str) -> None:
         """Somebody has taken note of the alert that is going on."""
@@ -254,7 +310,7 @@ class Listener:
         self._deaf = True
         self._unknown(f"microphone: {fault.reason}", moment)
 
-    def _run(self, pipeline: Pipeline, blocks: list[Block]) -> Steps[None]:
+    def _run(self, pipeline: Pipeline, blocks: Iterable[Block]) -> Steps[None]:
         for block in blocks:
             for outcome in (yield from pipeline.steps(block)):
                 if isinstance(outcome, Judged):

@@ -22,6 +22,7 @@ from edge_asd.health import Health
 from edge_asd.hearing import Hearing, Sound
 from edge_asd.ledger import Account
 from edge_asd.listener import Listener
+from edge_asd.manifest import Manifest
 from edge_asd.outage import OutageNotices
 from edge_asd.pause import Pause
 from edge_asd.profile import Profile, profile_dir
@@ -83,12 +84,13 @@ class Monitor:
             config.channel,
             report,
             OutageNotices(settings.notify_after_s, self._new_id, open_notice),
-            settle_s=(manifest.window_samples + manifest.hop_samples) / manifest.sample_rate + 1.0,
+            settle_s=_settled_after_s(manifest),
             rule=profile.signal if profile else None,
         )
         hop_s = manifest.hop_samples / manifest.sample_rate
         self._pause = Pause(self.name, hop_s, report.metrics)
         self._stretch = 1
+        self._retain_s: float | None = None
         self._listener: Listener | None = None
         # What it shows while it does not listen; None while the listener speaks.
         self._shown: Standing | None = Standing(State.UNKNOWN, "starting")
@@ -335,6 +337,18 @@ class Monitor:
         self.hearing.learned(profile.signal)
         self._listen(profile, None)
 
+    def retain(self, seconds: float | None) -> None:
+        """Keep so much of the newest sound for networks that may take over; None for nothing."""
+        self._retain_s = seconds
+        if self._listener is not None:
+            self._listener.retain(seconds)
+
+    @property
+    def retains(self) -> bool:
+        """Whether networks that take over would hear all that they need."""
+        silent = self.switches.silent or self._shown is not None or bool(self.hearing.down)
+        return silent or self._listener is None or self._listener.retains
+
     def serve(self, networks: NetworkSet, profile: Profile | None = None) -> None:
         """Go on with other networks, between two windows.
 
@@ -343,13 +357,15 @@ class Monitor:
             profile: What was learned with them; None where they are of the same bundle.
         """
         self._networks = networks
-        if self._listener is None:
-            return
-        if profile is None:
-            self._listener.serve(networks)
-        else:
-            self._listener.stop()
-            self._listen(profile, self._listener.event)
+        if profile is not None:
+            manifest = networks.bundle.manifest
+            self._pause.hop_s = manifest.hop_samples / manifest.sample_rate
+            self._report.books.open(self.name, _settled_after_s(manifest))
+        if self._listener is not None:
+            if self.switches.silent:
+                self.retain(None)  # what was heard before is over
+            self._listener.serve(networks, profile)
+        self._retain_s = None
 
     def exchange(self, profile: Profile, *, ended: str = "") -> None:
         """Go on listening with more or fewer references; ``ended``: why an open alert is over."""
@@ -389,6 +405,7 @@ class Monitor:
             snoozed=self.switches.snoozed,
         )
         self._listener.stretch(self._stretch)
+        self._listener.retain(self._retain_s)
         self._shown = None
         self._publish()
 
@@ -420,3 +437,8 @@ class Monitor:
 
     def _publish(self) -> None:
         self._report.state(self.name, self.standing, self.profile)
+
+
+def _settled_after_s(manifest: Manifest) -> float:
+    """So long after a second no window can cover it any more."""
+    return (manifest.window_samples + manifest.hop_samples) / manifest.sample_rate + 1.0

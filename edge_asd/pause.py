@@ -23,7 +23,8 @@ class Pause:
     def __init__(self, monitor: str, hop_s: float, metrics: Metrics) -> None:
         self.lasts = False
         """Nothing may be scored or learned."""
-        self._monitor, self._hop_s, self._metrics = monitor, hop_s, metrics
+        self.hop_s = hop_s
+        self._monitor, self._metrics = monitor, metrics
         self._settling_s = 0.0
         self._uncounted_s = 0.0
 
@@ -42,7 +43,7 @@ class Pause:
                 return None
             self._settling_s -= seconds
         self._uncounted_s += seconds
-        windows = int(self._uncounted_s / self._hop_s)
-        self._uncounted_s -= windows * self._hop_s
+        windows = int(self._uncounted_s / self.hop_s)
+        self._uncounted_s -= windows * self.hop_s
         self._metrics.windows(self._monitor, "inhibited" if self.lasts else "idle", windows)
         return Account.INHIBITED if self.lasts else Account.IDLE

@@ -67,6 +67,7 @@ class Pipeline:
         self.stretch = 1
         """Every so many-th window is scored; above 1 while scoring cannot keep up."""
         self._skipped: int | None = None  # windows since the last scored one; None at a new start
+        self._judged = 0  # sample up to which another pipeline has judged the sound
         self.gain_db = profile.gain_db
         self.slotter = Windower(self.hop, self.hop, self.rate)
         self.windower = Windower(
@@ -80,6 +81,16 @@ class Pipeline:
         """Where the stream is."""
         return Moment(self.windower.end / self.rate, self.windower.end_captured_at)
 
+    @property
+    def judged_s(self) -> float:
+        """Stream time up to which windows were judged."""
+        return max(self.windower.done, self._judged) / self.rate
+
+    def succeed(self, former: Pipeline) -> None:
+        """Go on from what another pipeline knows of the stream; what it judged is only heard."""
+        self._judged, self.stretch = round(former.judged_s * self.rate), former.stretch
+        self.operating.follow(former.operating, self.rate / former.rate)
+
     def push(self, block: Block) -> list[Heard | Judged]:
         """Take in audio and return, in order of time, all that followed from it."""
         return alone(self.steps(block))
@@ -88,29 +99,32 @@ class Pipeline:
         """The same, for windows that may share a batch with those of other streams."""
         run = self.windower.run
         slots, windows = self.slotter.push(block), self.windower.push(block)
-        if self.windower.run != run:
+        if self.windower.run > max(run, 0):
             self.operating.reset()
-            self._skipped = None
+            self._skipped, self._judged = None, 0
         # A slot that ends with or before a window comes first: whether the machine ran is known
         # when the window is judged, and never from later audio.
         ends = [(piece.start + self.hop, 0, piece) for piece in slots]
         ends += [(piece.start + self.windower.length, 1, piece) for piece in windows]
         ends.sort(key=lambda entry: entry[:2])
         outcomes: list[Heard | Judged] = []
-        for _, is_window, piece in ends:
-            outcomes.append((yield from self._judge(piece)) if is_window else self._hear(piece))
+        for end, is_window, piece in ends:
+            heard = None if is_window else self._hear(piece)
+            if end > self._judged:
+                outcomes.append(heard or (yield from self._judge(piece)))
         return outcomes
 
     def _hear(self, piece: Window) -> Heard:
         slot = measure_slot(piece.samples)
-        begin_s, end_s = piece.start / self.rate, (piece.start + self.hop) / self.rate
+        end = piece.start + self.hop
+        begin_s, end_s = piece.start / self.rate, end / self.rate
         # A microphone that does not work says nothing about the machine.
         deaf = not self.signal.window(begin_s, end_s).usable
         operating = self.operating.update(slot, piece.start, deaf=deaf)
         decision = Decision()
-        if operating is Operating.IDLE:
-            end = Moment(end_s, piece.captured_at + self.hop / self.rate)
-            decision = self.decider.set_state(State.IDLE, "", end)
+        if operating is Operating.IDLE and end > self._judged:
+            moment = Moment(end_s, piece.captured_at + self.hop / self.rate)
+            decision = self.decider.set_state(State.IDLE, "", moment)
         return Heard(slot, operating, decision)
 
     def _judge(self, window: Window) -> Steps[Judged]:

@@ -10,8 +10,10 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
+from edge_asd.alerting import persistence_of
 from edge_asd.engine import NetworkSet
-from edge_asd.errors import EngineError
+from edge_asd.errors import BusyError, EdgeAsdError, ProfileError
+from edge_asd.monitor import Monitor
 from edge_asd.profile import Profile
 from edge_asd.publish.payload import ModelRef
 from edge_asd.worker import Worker
@@ -70,17 +72,17 @@ class Serving:
         """The same at once; by the worker, between two rounds.
 
         Raises:
-            EngineError: They are of another bundle, and nothing was learned with them.
+            EdgeAsdError: They are refused, and nothing has changed.
         """
-        before = self._networks
-        if profiles is None and networks.bundle.sha256 != before.bundle.sha256:
+        before, monitors = self._networks, self._worker.monitors if self._worker else []
+        try:
+            for monitor in monitors:
+                _refuse(monitor, networks, before, profiles)
+        except EdgeAsdError:
             networks.close()
-            raise EngineError(
-                f"{networks.bundle.label}: cannot take the place of {before.bundle.label} with "
-                "profiles that were learned with that one"
-            )
+            raise
         self._networks = networks
-        for monitor in self._worker.monitors if self._worker else ():
+        for monitor in monitors:
             monitor.serve(networks, (profiles or {}).get(monitor.name))
         for follow in self.followers:
             follow(networks)
@@ -94,6 +96,35 @@ class Serving:
     def close(self) -> None:
         """Nobody scores any more."""
         self._networks.close()
+
+
+def _refuse(
+    monitor: Monitor,
+    networks: NetworkSet,
+    before: NetworkSet,
+    profiles: Mapping[str, Profile] | None,
+) -> None:
+    """Keep a monitor from going on with networks that it cannot go on with.
+
+    Raises:
+        ProfileError: It has learned nothing with them.
+        BusyError: An alert is open that rests on other networks.
+        ConfigError: Its rules do not fit them.
+    """
+    if networks.bundle.sha256 == before.bundle.sha256 and profiles is None:
+        return
+    learned = (profiles or {}).get(monitor.name)
+    if monitor.profile is not None and learned is None:
+        raise ProfileError(
+            f"{monitor.name}: has learned nothing with {networks.bundle.label}: its profile is of "
+            f"{before.bundle.label}"
+        )
+    if monitor.alert is not None:
+        raise BusyError(
+            f"{monitor.name}: an alert is open, {monitor.alert.id}, and rests on scores of "
+            f"{before.bundle.label}; wait for its end"
+        )
+    persistence_of(monitor.config.alert, networks.bundle.manifest)
 
 
 def model_of(networks: NetworkSet) -> ModelRef:

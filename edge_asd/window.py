@@ -31,6 +31,7 @@ class Windower:
         self.run = -1
         self._parts: list[FloatArray] = []  # pending audio, (n,) each
         self._pending = 0  # samples in _parts
+        self._begun = 0  # stream index at which the run began
         self._start = 0  # stream index of the first pending sample
         self._captured_at = 0.0  # steady time of the first pending sample
 
@@ -38,6 +39,11 @@ class Windower:
     def end(self) -> int:
         """Stream index after the newest sample received."""
         return self._start + self._pending
+
+    @property
+    def done(self) -> int:
+        """Stream index after the newest window of this run; its beginning before the first one."""
+        return self._start - self.hop + self.length if self._start > self._begun else self._begun
 
     @property
     def end_captured_at(self) -> float:
@@ -74,6 +80,7 @@ class Windower:
         self.run += 1
         self._parts, self._pending = [], 0
         self._start, self._captured_at = block.start, block.captured_at
+        self._begun = block.start
 
 
 def clip_windows(samples: FloatArray, length: int, hop: int) -> tuple[list[int], FloatArray, bool]:

@@ -37,12 +37,22 @@ class Resampler:
         self._stream: soxr.ResampleStream | None = None  # None between stretches or at equal rates
         self._begun = False
         self._channels = 1
-        self._first = 0  # source index where the stretch began
+        self._first = 0  # source index where the stretch began for us …
+        self._origin = 0  # … and where it began
         self._end = 0  # source index after the newest sample
         self._begin = 0  # target index where the stretch began
         self._made = 0  # target samples of the stretch handed out
         self._heard_end: int | None = None  # target index after the newest sample handed out
         self._anchor = (0, 0.0)  # a source index and its wall time, from the newest block
+
+    @property
+    def begun(self) -> int | None:
+        """Source index at which the present stretch began; None between stretches."""
+        return self._origin if self._begun else None
+
+    def join(self, origin: int) -> None:
+        """The present stretch had begun there, before this resampler came to it."""
+        self._origin = origin
 
     def push(self, block: Block) -> list[Block]:
         """Resample a block.
@@ -98,6 +108,7 @@ class Resampler:
         if self._begin == self._heard_end:
             self._begin += 1  # a gap too short for this rate must still be one
         self._begun, self._first, self._made, self._channels = True, start, 0, channels
+        self._origin = start
         if self.source_rate != self.target_rate:
             self._stream = soxr.ResampleStream(
                 self.source_rate, self.target_rate, channels, dtype="float32", quality="HQ"

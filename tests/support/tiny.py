@@ -21,7 +21,7 @@ SIZE = 16
 INPUTS = {"spectrum": MagnitudeSpectrum(), "spectrogram": StftMagnitude()}
 
 
-def tiny_network(seed=0):
+def tiny_network(seed=0, window=WINDOW):
     """ONNX bytes: spectrum (B, L/2, 1) and spectrogram (B, T, 513, 1) to embedding (B, 1, 16)."""
     rng = np.random.default_rng(seed)
     weights = rng.normal(size=(513, SIZE)).astype(np.float32) / 10
@@ -51,12 +51,12 @@ def tiny_network(seed=0):
         helper.make_node("Add", ["projected", "small"], ["sum"]),
         helper.make_node("Unsqueeze", ["sum", "segment"], ["embedding"]),
     ]
-    frames = 1 + (WINDOW - 1024) // 512
+    frames = 1 + (window - 1024) // 512
     graph = helper.make_graph(
         nodes,
         "tiny",
         [
-            helper.make_tensor_value_info("spectrum", TensorProto.FLOAT, ["B", WINDOW // 2, 1]),
+            helper.make_tensor_value_info("spectrum", TensorProto.FLOAT, ["B", window // 2, 1]),
             helper.make_tensor_value_info("spectrogram", TensorProto.FLOAT, ["B", frames, 513, 1]),
         ],
         [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["B", 1, SIZE])],
@@ -111,12 +111,12 @@ def full_parts(seed=0):
     }
 
 
-def golden_vectors(network, count=8, seed=1):
+def golden_vectors(network, count=8, seed=1, window=WINDOW, sample_rate=SAMPLE_RATE):
     rng = np.random.default_rng(seed)
-    waveforms = (rng.normal(size=(count, WINDOW)) * 1000).astype(np.int16)
+    waveforms = (rng.normal(size=(count, window)) * 1000).astype(np.int16)
     engine = OnnxEngine(network, "tiny")
     samples = waveforms.astype(np.float32) / np.float32(32768.0)
-    z = engine.embed({name: compute(spec, samples, SAMPLE_RATE) for name, spec in INPUTS.items()})
+    z = engine.embed({name: compute(spec, samples, sample_rate) for name, spec in INPUTS.items()})
     return Golden(waveforms, {"tiny": z})
 
 
@@ -150,5 +150,8 @@ def tiny_fields(**changes):
 
 
 def write_tiny_bundle(path, seed=0, **changes):
-    network = tiny_network(seed)
-    return write_bundle(path, tiny_fields(**changes), {"tiny": network}, golden_vectors(network))
+    fields = tiny_fields(**changes)
+    window, sample_rate = fields["window_samples"], fields["sample_rate"]
+    network = tiny_network(seed, window)
+    golden = golden_vectors(network, window=window, sample_rate=sample_rate)
+    return write_bundle(path, fields, {"tiny": network}, golden)
