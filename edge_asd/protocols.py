@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge_asd.records import Block, FloatArray
 
@@ -28,6 +28,14 @@ class AudioSource(Protocol):
 
     def close(self) -> None:
         """Release the device, child process or file; may be called from another thread."""
+
+
+@runtime_checkable
+class PunctualSource(Protocol):
+    """A source that can end a block where somebody waits for it."""
+
+    def expect(self, index: int) -> None:
+        """Have a block end at this index of its own; from any thread."""
 
 
 class Engine(Protocol):

@@ -64,6 +64,8 @@ class Child:
             ) from None
         except (OSError, ValueError) as error:
             raise CaptureError(f"{what}: cannot start {argv[0]!r}: {error}") from error
+        if self._process.stdin is not None:
+            os.set_blocking(self._process.stdin.fileno(), False)
         self._buffer = bytearray()
         self._errors = bytearray()
         self._closed = threading.Event()
@@ -114,6 +116,17 @@ class Child:
                 break
         end = self._buffer.find(b"\n") + 1 or min(limit, len(self._buffer))
         return self.read(end, 0.0)
+
+    def write(self, data: bytes) -> None:
+        """Write to its standard input, which ``hold_stdin`` gave it; lost if it does not read.
+
+        Only by the thread that reads.
+        """
+        with self._reading:
+            pipe = self._process.stdin
+            if pipe is not None and not self._released:
+                with contextlib.suppress(BrokenPipeError, BlockingIOError):
+                    os.write(pipe.fileno(), data)
 
     def wait(self, timeout_s: float) -> int:
         """Exit code after the end of the output; negative for a signal.

@@ -76,6 +76,11 @@ class DriftMeter:
         known = len(self._minima) >= _REPORT_BINS or abs(ppm) > PLAUSIBLE_PPM
         return ppm if known else None
 
+    @property
+    def shift(self) -> int:
+        """What it adds to the indices of the source: samples found lost so far."""
+        return self._shift
+
     def push(self, block: Block) -> list[Block]:
         """Date a block.
 

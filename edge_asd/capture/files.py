@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_asd.capture.due import Due
 from edge_asd.capture.pacing import Pacer
 from edge_asd.capture.reading import AudioInfo, inspect, read_blocks
 from edge_asd.capture.uri import FileUri
@@ -91,6 +92,7 @@ class FileSource:
         self._files = [inspect(path) for path in files or list_audio(uri.path)]
         self._check_alike()
         self._pacer = Pacer(uri.speed, clock)
+        self._due = Due()
 
     @classmethod
     def of(cls, files: Sequence[Path]) -> FileSource:
@@ -119,14 +121,20 @@ class FileSource:
         """
         rate = self.sample_rate
         start = 0
-        for samples, opens in self._pieces(max(1, round(self._pacer.block_s * rate))):
+        for piece, opens in self._pieces(max(1, round(self._pacer.block_s * rate))):
             if opens and start and self._uri.gap_per_clip:
                 start += round(CLIP_GAP_S * rate)
-            # A block exists only once its last sample was heard.
-            if not self._pacer.hold((start + len(samples)) / rate):
-                return
-            yield Block(samples, start, self._pacer.captured_at(start / rate))
-            start += len(samples)
+            for samples in self._due.parts(piece, start):
+                # A block exists only once its last sample was heard.
+                if not self._pacer.hold((start + len(samples)) / rate):
+                    return
+                yield Block(samples, start, self._pacer.captured_at(start / rate))
+                start += len(samples)
+
+    def expect(self, index: int) -> None:
+        """Have a block end at this stream index where blocks are paced; from any thread."""
+        if self._pacer.speed is not None:
+            self._due.index = index
 
     def close(self) -> None:
         """End the stream; the open file is closed by the thread that reads it."""

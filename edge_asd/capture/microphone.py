@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from edge_asd.capture import wire
 from edge_asd.capture.devices import portaudio_child
+from edge_asd.capture.due import Due
 from edge_asd.capture.pcm import FORMATS, decode
 from edge_asd.capture.uri import AlsaUri
 from edge_asd.errors import CaptureError
@@ -58,6 +59,7 @@ class Microphone:
         self._clock = clock if clock is not None else SteadyClock()
         self._boottime = boottime
         self._sequence = 0  # of the next record
+        self._due, self._told = Due(), 0
         arguments = [f"--device={uri.name}", f"--channels={self._channels}"]
         if uri.rate is not None:
             arguments.append(f"--rate={uri.rate}")
@@ -103,7 +105,7 @@ class Microphone:
         return self._hello.channels
 
     def blocks(self) -> Iterator[Block]:
-        """Yield blocks of 0.1 s until closed.
+        """Yield blocks of about 0.1 s until closed.
 
         Raises:
             CaptureError: The device or its driver failed, or nothing came for ``stall_s``.
@@ -119,8 +121,15 @@ class Microphone:
                 raise CaptureError(f"{self._what}: a block is missing between child and owner")
             self._sequence += 1
             yield self._block(header, payload)
+            if self._told != self._due.index:
+                self._told = self._due.index
+                self._child.write(wire.pack_due(self._told))
         if not self._child.closed:
             raise self._death()
+
+    def expect(self, index: int) -> None:
+        """Have a block end at this stream index; from any thread."""
+        self._due.index = index
 
     def close(self) -> None:
         """End the child; the kernel closes the device."""

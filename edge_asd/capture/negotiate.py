@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ FORMATS = {"int32": "s32le", "float32": "f32le", "int16": "s16le"}
 
 BUFFER_S = 0.4
 """Audio the driver keeps while this process does not run: what does not fit is lost."""
+
+_PERIODS = 20  # of which that buffer consists
 
 _CHANNELS = (2, 4, 6, 8)
 _FICTION_HZ = 44_100  # what PortAudio calls the own rate of all that can do it
@@ -40,6 +44,16 @@ class Opened:
         """Give the device back; never by ``stop``, which can hang for minutes."""
         self.stream.abort(ignore_errors=True)
         self.stream.close(ignore_errors=True)
+
+
+def shorten_periods(portaudio: Any) -> None:
+    """Have the driver hand over audio every 20 ms; by PortAudio's own choice it is every 100.
+
+    A read ends with a period, however little it asks for.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # no ALSA: blocks come later
+        library = portaudio._libname  # noqa: SLF001 - it has no other name for what it loaded
+        ctypes.CDLL(library).PaAlsa_SetNumPeriods(_PERIODS)
 
 
 def rates_to_try(asked: int, device: InputDevice) -> tuple[int, ...]:

@@ -23,7 +23,8 @@ from edge_asd.capture import wire
 from edge_asd.capture.abilities import abilities
 from edge_asd.capture.cards import read_cards
 from edge_asd.capture.devices import NO_PORTAUDIO, InputDevice, choose_device
-from edge_asd.capture.negotiate import Opened, open_input, rates_to_try
+from edge_asd.capture.due import Due
+from edge_asd.capture.negotiate import Opened, open_input, rates_to_try, shorten_periods
 from edge_asd.capture.origin import Held, Origin, find_origin
 from edge_asd.capture.pulse import TOKEN
 from edge_asd.errors import CaptureError
@@ -45,8 +46,9 @@ def main() -> None:
     # Audio libraries may print: what they print must not get between the records.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    threading.Thread(target=_leave_with_owner, name="owner", daemon=True).start()
-    code = _list(out) if arguments.list else _capture(out, arguments)
+    due = Due()
+    threading.Thread(target=_follow_owner, args=(due,), name="owner", daemon=True).start()
+    code = _list(out) if arguments.list else _capture(out, arguments, due)
     # Without clean-up: PortAudio's own termination waits for streams and can hang.
     os._exit(code)
 
@@ -72,10 +74,10 @@ def _say(out: BinaryIO, answer: dict[str, Any]) -> None:
     out.flush()
 
 
-def _capture(out: BinaryIO, arguments: argparse.Namespace) -> int:
+def _capture(out: BinaryIO, arguments: argparse.Namespace, due: Due) -> int:
     writer = _Writer(out)
     try:
-        _stream(writer, arguments)
+        _stream(writer, arguments, due)
     except CaptureError as error:
         writer.leave(str(error))
     except BrokenPipeError:
@@ -83,9 +85,10 @@ def _capture(out: BinaryIO, arguments: argparse.Namespace) -> int:
     return 1
 
 
-def _leave_with_owner() -> None:
-    """End with the owner even while the driver holds the main thread."""
-    os.read(0, 1)
+def _follow_owner(due: Due) -> None:
+    """Note when its windows are complete, and end with it even while the driver holds all else."""
+    while len(told := os.read(0, wire.DUE_BYTES)) == wire.DUE_BYTES:
+        due.index = wire.unpack_due(told)
     os._exit(0)
 
 
@@ -145,12 +148,13 @@ def _inputs(portaudio: Any) -> list[InputDevice]:
         raise CaptureError(f"PortAudio: {error}") from error
 
 
-def _stream(writer: _Writer, arguments: argparse.Namespace) -> None:
+def _stream(writer: _Writer, arguments: argparse.Namespace, due: Due) -> None:
     token = os.urandom(8).hex()
     # What the libraries hand to a sound server as properties of every stream of this process.
     os.environ[f"PULSE_PROP_{TOKEN}"] = token
     os.environ.setdefault("PIPEWIRE_PROPS", f'{{ {TOKEN} = "{token}" }}')
     portaudio = _portaudio()
+    shorten_periods(portaudio)
     device = choose_device(arguments.device, _inputs(portaudio), read_cards())
     opened, origin = _open(portaudio, device, arguments, token)
     hello = wire.Hello(
@@ -166,7 +170,7 @@ def _stream(writer: _Writer, arguments: argparse.Namespace) -> None:
         follow = threading.Thread(target=_follow, args=(writer, origin), name="route", daemon=True)
         follow.start()
     try:
-        _copy(opened, writer, _PROOF_S if origin.route is not None else 0.0)
+        _copy(opened, writer, due, _PROOF_S if origin.route is not None else 0.0)
     except portaudio.PortAudioError as error:
         raise CaptureError(f"alsa: {device.name!r} stopped: {error}; is it unplugged?") from error
     finally:
@@ -208,22 +212,30 @@ def _follow(writer: _Writer, origin: Origin) -> None:
         writer.leave(f"alsa: {origin.client.follow(origin.route)}")
 
 
-def _copy(opened: Opened, writer: _Writer, proof_s: float) -> None:
-    """Copy blocks for ever, each once it is so old that another microphone's would be known."""
+def _copy(opened: Opened, writer: _Writer, due: Due, proof_s: float) -> None:
+    """Copy blocks for ever, each once it is so old that another microphone's would be known.
+
+    That is looked at when the next one has been read; one that somebody waits for is not held
+    longer than it must be.
+    """
     rate = opened.rate
-    frames = max(1, round(_BLOCK_S * rate))
+    usual = max(1, round(_BLOCK_S * rate))
     start = sequence = 0
     waiting: deque[tuple[int, bytes]] = deque()
     while True:
+        frames = due.length(start, usual)
         data, overflowed = opened.stream.read(frames)
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        urgent = start + frames == due.index
         if overflowed:
             start += 1  # how much the driver lost is not said; the owner finds out by time
         kind = wire.OVERFLOW if overflowed else wire.BLOCK
         payload = bytes(data)
         header = wire.Header(kind, sequence, start, now, frames, len(payload))
         waiting.append((now, wire.pack(header, payload)))
-        while waiting and now - waiting[0][0] >= proof_s * 1e9:
+        if urgent:
+            time.sleep(proof_s)  # the driver's buffer holds much more
+        while waiting and (urgent or now - waiting[0][0] >= proof_s * 1e9):
             writer.write(waiting.popleft()[1])
         start, sequence = start + frames, sequence + 1
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from edge_asd.capture.child import Child
+from edge_asd.capture.due import Due
 from edge_asd.capture.pacing import Throttle
 from edge_asd.capture.pcm import FORMATS, decode
 from edge_asd.capture.uri import ExecUri
@@ -47,6 +48,7 @@ class ProgramSource:
         self._stall_s = stall_s
         self._live = live
         self._clock = clock or SteadyClock()
+        self._due = Due()
         self._child: Child | None = None
         self._closed = False
 
@@ -56,7 +58,7 @@ class ProgramSource:
         return self._uri.rate
 
     def blocks(self) -> Iterator[Block]:
-        """Yield blocks of 0.1 s until the program ends.
+        """Yield blocks of about 0.1 s until the program ends.
 
         Raises:
             CaptureError: It cannot be started, fails or stalls.
@@ -72,6 +74,10 @@ class ProgramSource:
         finally:
             child.close()
 
+    def expect(self, index: int) -> None:
+        """Have a block end at this stream index; from any thread."""
+        self._due.index = index
+
     def close(self) -> None:
         """End the program."""
         self._closed = True
@@ -80,12 +86,12 @@ class ProgramSource:
 
     def _read(self, child: Child) -> Iterator[Block]:
         uri = self._uri
-        frames = max(1, round(_BLOCK_S * uri.rate))
-        size = frames * uri.channels * FORMATS[uri.format]
+        usual, frame_bytes = max(1, round(_BLOCK_S * uri.rate)), uri.channels * FORMATS[uri.format]
         start, data, throttle, opened_at = 0, b" ", Throttle(), 0.0
         while data and not self._closed:
             try:
-                data = child.read(size, self._stall_s)
+                frames = self._due.length(start, usual)
+                data = child.read(frames * frame_bytes, self._stall_s)
             except CaptureError as error:
                 said = child.last_error_line
                 raise CaptureError(f"{error}{': ' + said if said else ''}") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from edge_asd.capture.due import Due
 from edge_asd.capture.pacing import Pacer
 from edge_asd.errors import ConfigError
 from edge_asd.records import Block
@@ -78,7 +79,7 @@ class SimSource:
     def __init__(self, uri: SimUri, clock: SteadyClock | None = None) -> None:
         from edge_asd.simulate import SimulatedMachine  # noqa: PLC0415 - see above
 
-        self._uri = uri
+        self._uri, self._due = uri, Due()
         try:
             check(uri)
             self._machine = SimulatedMachine(_scene(uri), seed=uri.seed, schedule=_schedule(uri))
@@ -99,11 +100,16 @@ class SimSource:
         start = 0
         while end is None or start < end:
             n = size if end is None else min(size, end - start)
-            samples = self._machine.read(n)[:, None]  # (n,) -> (n, 1)
-            if not self._pacer.hold((start + n) / rate):
-                return
-            yield Block(samples, start, self._pacer.captured_at(start / rate))
-            start += n
+            for samples in self._due.parts(self._machine.read(n)[:, None], start):  # (m, 1)
+                if not self._pacer.hold((start + len(samples)) / rate):
+                    return
+                yield Block(samples, start, self._pacer.captured_at(start / rate))
+                start += len(samples)
+
+    def expect(self, index: int) -> None:
+        """Have a block end at this stream index where blocks are paced; from any thread."""
+        if self._pacer.speed is not None:
+            self._due.index = index
 
     def close(self) -> None:
         """End the stream."""

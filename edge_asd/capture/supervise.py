@@ -17,7 +17,7 @@ from edge_asd.capture.status import CaptureStatus
 from edge_asd.capture.tally import Tally
 from edge_asd.capture.timeline import Timeline
 from edge_asd.errors import CaptureError, EdgeAsdError
-from edge_asd.protocols import AudioSource
+from edge_asd.protocols import AudioSource, PunctualSource
 from edge_asd.records import Block
 
 QUEUE_S = 20.0
@@ -136,6 +136,17 @@ class CaptureThread:
     def tell(self, announce: Callable[[], None]) -> None:
         """Have this called when a block comes, or the end: whoever reads may wait elsewhere."""
         self._queue.tell(announce)
+
+    def expect(self, index: int) -> None:
+        """Have a block end at this stream index, if the source can: somebody waits for the sample.
+
+        A wish: it changes when audio comes, and nothing else.
+        """
+        with self._lock:
+            source = self._source
+        at = self._timeline.source_index(index)
+        if isinstance(source, PunctualSource) and at is not None and at > 0:
+            source.expect(at)
 
     def get(self, timeout_s: float) -> Block | None:
         """Take the oldest block; None if none came in time or none will ever come."""

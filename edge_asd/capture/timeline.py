@@ -49,6 +49,16 @@ class Timeline:
         """Audio that came although there was no time for it to be captured in."""
         return self._surplus_s + (0.0 if self._meter is None else self._meter.surplus_s)
 
+    def source_index(self, index: int) -> int | None:
+        """What an index of this stream is in the source's own count; None where that is not known.
+
+        May be asked by any thread; right after a gap the answer may still be of the time before.
+        """
+        offset, meter = self._offset, self._meter
+        if offset is None or self._resampler is not None:
+            return None
+        return index - offset - (0 if meter is None else meter.shift)
+
     def open(self, rate: int) -> None:
         """The source was opened.
 

@@ -26,6 +26,9 @@ MAX_PAYLOAD_BYTES = 1 << 26
 
 BLOCK, OVERFLOW, ERROR = 0, 1, 2
 
+_DUE = struct.Struct("<Q")
+DUE_BYTES = _DUE.size
+
 
 @dataclass(frozen=True, slots=True)
 class Hello:
@@ -104,6 +107,16 @@ def pack_error(text: str) -> bytes:
     """An error as the last record."""
     payload = text.encode()[:4096]
     return pack(Header(ERROR, 0, 0, 0, 0, len(payload)), payload)
+
+
+def pack_due(index: int) -> bytes:
+    """What the owner writes to the child: a block should end at this stream index."""
+    return _DUE.pack(index)
+
+
+def unpack_due(data: bytes) -> int:
+    """Stream index at which the owner wants a block to end."""
+    return int(_DUE.unpack(data)[0])
 
 
 def unpack_header(data: bytes) -> Header:
