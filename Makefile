@@ -2,13 +2,13 @@
 # Needed beforehand: make and Python 3.10 or newer (PYTHON=/path/to/python3.11 picks one).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long soak lint fmt results schemas golden wheel deb lock clean
+.PHONY: help setup demo test test-long test-gpu soak lint fmt results schemas golden wheel deb lock clean
 
 # Debian's names; after `=` what each is wanted for (tools/system-packages.sh).
 TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
     libportaudio2=libportaudio.so.2 prometheus=promtool faketime=faketime \
     pulseaudio=pulseaudio pulseaudio-utils=pactl libasound2-plugins \
-    systemd-container=systemd-nspawn python3 adduser procps jq=jq
+    systemd-container=systemd-nspawn python3 adduser procps jq=jq gcc=gcc
 
 # The device's tests run where torch is not installed, so that the device cannot come to need it.
 # What needs torch stays in these folders.
@@ -56,6 +56,10 @@ test: setup ## Run the tests: the device's without torch, then those of training
 test-long: setup ## Run the tests that take minutes each
 	@tools/system-packages.sh $(TEST_PACKAGES)
 	.venv/bin/python -m pytest -m long tests
+
+test-gpu: ## Run the tests that need an NVIDIA GPU; skipped, with the reason, where there is none
+	@tools/bootstrap.sh .venv-demo demo $(TEST_TOOLS)
+	.venv-demo/bin/python -m pytest tests/gpu
 
 soak: setup ## Run a million windows with faults injected at random (SEED=n WINDOWS=n)
 	.venv/bin/python tests/soak/soak.py --seed $(SEED) --windows $(WINDOWS)

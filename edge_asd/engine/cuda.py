@@ -190,14 +190,14 @@ class Stream:
     def upload(self, buffer: Buffer, size_bytes: int) -> None:
         """Enqueue the copy of a buffer's beginning to the GPU, if it has to be copied."""
         if buffer.copied:
-            arguments = (buffer.address, buffer.host_address, size_bytes, self._stream)
-            self._cuda("cuMemcpyHtoDAsync", *arguments)
+            there, here = buffer.address, buffer.host_address
+            self._cuda("cuMemcpyHtoDAsync", there, here, size_bytes, self._stream)
 
     def download(self, buffer: Buffer, size_bytes: int) -> None:
         """Enqueue the copy of a buffer's beginning to the host, if it has to be copied."""
         if buffer.copied:
-            arguments = (buffer.host_address, buffer.address, size_bytes, self._stream)
-            self._cuda("cuMemcpyDtoHAsync", *arguments)
+            there, here = buffer.address, buffer.host_address
+            self._cuda("cuMemcpyDtoHAsync", here, there, size_bytes, self._stream)
 
     def close(self) -> None:
         """Destroy stream and event."""

@@ -60,7 +60,7 @@ def build_plan(
     said, progress = gathered(api), Progress(api, report)
     said.take()  # whatever an earlier call complained about
     try:
-        builder = api.Builder(said.logger)
+        builder = api.Builder(said.listener)
         network = _parse(api, builder, onnx, said)
         config = _configure(api, builder, network, options)
         _remember(config, timing_cache)
@@ -83,7 +83,7 @@ def _why(progress: Progress, said: Gathered) -> str:
 def _parse(api: Api, builder: Builder, onnx: bytes, said: Gathered) -> INetworkDefinition:
     strongly_typed = 1 << int(api.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(strongly_typed)
-    parser = api.OnnxParser(network, said.logger)
+    parser = api.OnnxParser(network, said.listener)
     if not parser.parse(onnx):
         reasons = [parser.get_error(index).desc() for index in range(parser.num_errors)]
         raise EngineError(

@@ -24,7 +24,7 @@ class Gathered:
         severity = api.ILogger.Severity
         self._error, self._warning = int(severity.ERROR), int(severity.WARNING)
         self._errors: deque[str] = deque()
-        self.logger = cast("ILogger", _subclass(api.ILogger, log=self._log))
+        self.listener = cast("ILogger", _subclass(api.ILogger, log=self._log))
 
     def _log(self, severity: Flag, message: str) -> None:
         if int(severity) <= self._error and len(self._errors) < _KEPT:

@@ -35,7 +35,7 @@ class Plan:
         self._said.take()  # whatever an earlier call complained about
         self._contexts: dict[int, IExecutionContext] = {}
         try:
-            self._runtime: Runtime | None = api.Runtime(self._said.logger)
+            self._runtime: Runtime | None = api.Runtime(self._said.listener)
             self._runtime.engine_host_code_allowed = False  # a plan is data, not a program
             engine = self._runtime.deserialize_cuda_engine(plan)
         except (TypeError, RuntimeError) as error:  # how its bindings fail
@@ -99,7 +99,7 @@ class Tensor:
 
     def size_bytes(self, batch: int) -> int:
         """What a batch takes of it."""
-        return batch * self.buffer.array[:1].nbytes
+        return batch * self.buffer.size_bytes // len(self.buffer.array)
 
 
 class Bucket:

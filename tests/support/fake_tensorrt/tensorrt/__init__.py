@@ -32,11 +32,11 @@ class TensorIOMode(IntEnum):
 
 
 class NetworkDefinitionCreationFlag(IntEnum):
-    STRONGLY_TYPED = 1
+    STRONGLY_TYPED = 0 if __version__.startswith("11") else 1
 
 
 class BuilderFlag(IntEnum):
-    TF32 = 7
+    TF32 = 6
 
 
 class MemoryPoolType(IntEnum):

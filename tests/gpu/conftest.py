@@ -1,0 +1,37 @@
+"""These tests need an NVIDIA GPU and fetch what they run there; `make test-gpu`."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from support.genuine import fetched
+from support.gpu import driver_major, why_no_gpu
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _gpu():
+    reason = why_no_gpu()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cuda_bindings(pytestconfig):
+    """Let `cuda.bindings` of the driver's CUDA be found."""
+    version = "13.*" if driver_major() >= 13 else "12.9.*"
+    folder = fetched(pytestconfig.cache.mkdir("genuine"), "cuda-bindings", version)
+    sys.path.insert(0, str(folder))
+    yield
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture
+def cuda(cuda_bindings):  # noqa: ARG001 - found on the path from there on
+    """The first GPU, its context current."""
+    from edge_asd.engine.cuda import Cuda
+
+    gpu = Cuda()
+    gpu.enter()
+    yield gpu
+    gpu.close()

@@ -1,0 +1,121 @@
+"""The genuine bindings of TensorRT and CUDA, fetched when a test asks for them, never kept here.
+
+TensorRT's bindings load where TensorRT is not: three empty libraries satisfy the loader, and then
+every class and signature can be read. What is fetched stays in pytest's cache.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+TENSORRT = {  # by version: package, and the major version of the libraries it asks for
+    "10.3.0": ("tensorrt-cu12-bindings", 10),
+    "10.13.3.9": ("tensorrt-cu12-bindings", 10),
+    "11.4.*": ("tensorrt-cu13-bindings", 11),
+}
+CUDA = ("12.9.*", "13.*")
+_ROOT = Path(__file__).resolve().parents[2]
+_FETCH_S = 900  # CUDA libraries are gigabytes
+_LIBRARIES = {
+    "libnvinfer": (
+        "createInferBuilder_INTERNAL",
+        "createInferRefitter_INTERNAL",
+        "createInferRuntime_INTERNAL",
+        "getBuilderPluginRegistry",
+        "getPluginRegistry",
+    ),
+    "libnvonnxparser": (
+        "createNvOnnxParser_INTERNAL",
+        "createNvOnnxParserRefitter_INTERNAL",
+        "getNvOnnxParserVersion",
+    ),
+    "libnvinfer_plugin": ("initLibNvInferPlugins",),
+}
+
+
+def tensorrt_bindings(cache, version):
+    """Environment in which the genuine ``tensorrt_bindings`` of a version can be imported."""
+    package, major = TENSORRT[version]
+    folder = fetched(cache, package, version, "--no-deps")
+    libraries = _stubs(cache, major)
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(folder), str(_ROOT)]),
+        "LD_LIBRARY_PATH": str(libraries),
+    }
+
+
+def cuda_bindings(cache, version):
+    """Environment in which the genuine ``cuda.bindings`` of a version can be imported."""
+    folder = fetched(cache, "cuda-bindings", version)
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(_ROOT)])}
+
+
+def fetched(cache, package, version, *options):
+    """Folder with a package; skips the test where there is none for this Python or no network."""
+    tag = re.sub(r"[^a-z0-9.-]+", "-", f"{package}-{version}-{sys.implementation.cache_tag}")
+    folder = Path(cache) / tag
+    if not folder.exists():
+        with _unfinished(folder) as made:
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+            command += [
+                *options,
+                "--target",
+                made,
+                package + (version if version[0] in "<>=" else f"=={version}"),
+            ]
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_FETCH_S, check=False
+            )
+            if done.returncode != 0:
+                pytest.skip(f"{package} {version} cannot be fetched: {done.stderr.strip()[-200:]}")
+            _finish(made, folder)
+    return folder
+
+
+def surface(environment, module):
+    """What a module offers, as ``surface_child`` describes it."""
+    command = [sys.executable, str(Path(__file__).with_name("surface_child.py")), module]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _stubs(cache, major):
+    """Folder with libraries that offer TensorRT's factories, which make nothing."""
+    folder = Path(cache) / f"stubs-{major}"
+    if not folder.exists():
+        if shutil.which("gcc") is None:
+            pytest.skip("gcc is not installed: no libraries to load the bindings with")
+        with _unfinished(folder) as made:
+            for library, functions in _LIBRARIES.items():
+                name = f"{library}.so.{major}"
+                code = "".join(f"void *{one}(void) {{ return 0; }}\n" for one in functions)
+                command = ["gcc", "-shared", "-fPIC", "-nostdlib", f"-Wl,-soname,{name}"]
+                command += ["-o", str(Path(made) / name), "-x", "c", "-"]
+                subprocess.run(command, input=code, text=True, check=True, timeout=60)
+            _finish(made, folder)
+    return folder
+
+
+def _unfinished(folder):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True)
+
+
+def _finish(made, folder):
+    """Put a folder into place; another process may have been faster."""
+    try:
+        Path(made).rename(folder)
+    except OSError:
+        assert folder.exists()
