@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from edge_asd.batching import Steps, together
+from edge_asd.bench.energy import Meter, PowerLog
 from edge_asd.bench.lateness import (
     Doubles,
     due_times,
@@ -52,13 +53,16 @@ class Monitor(Protocol):
         """Take in a hop of audio and judge what it completes."""
 
 
-def measure_capacity(subject: Subject, plan: CapacityPlan, progress: Progress) -> Capacity:
+def measure_capacity(
+    subject: Subject, plan: CapacityPlan, progress: Progress, meter: Meter | None = None
+) -> Capacity:
     """Find the number of monitors, and run one step more.
 
     Args:
         subject: What they run.
         plan: How long to look.
         progress: Told how far it is.
+        meter: Of the board's power.
     """
     hop_s, batch = subject.hop_s, subject.networks.batch
     found: dict[int, LoadPoint] = {}
@@ -72,8 +76,11 @@ def measure_capacity(subject: Subject, plan: CapacityPlan, progress: Progress) -
     def run(monitors: int) -> LoadPoint:
         progress(len(found) / (_TRIES + len(_PARTS)), f"{monitors} monitors in real time")
         hops = max(2, round(plan.seconds / hop_s))
-        found[monitors] = real_time(some(monitors), hop_s, hops, batch)
-        return found[monitors]
+        heard = some(monitors)
+        with PowerLog(meter) as power:
+            point = real_time(heard, hop_s, hops, batch)
+        found[monitors] = replace(point, watts=power.watts)
+        return point
 
     service_s = _service_s(some(batch))
     guess = most(lambda n: expected(n, hop_s, service_s, _EXPECTED_HOPS).sustained, LIMIT)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from edge_asd.bench.accounting import usage_of
+from edge_asd.bench.accounting import Usage, usage_of
 from edge_asd.bench.energy import Meter, PowerLog
 from edge_asd.bench.result import DaemonCost
 from edge_asd.bench.running import RunningDaemon
@@ -18,12 +18,16 @@ _SETTLE_S = 2.0
 """What only happens with the first window has happened."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A daemon with so many monitors on which nothing happens."""
-
-    cost: DaemonCost
-    watts: float | None
+def cost_of(before: Usage, after: Usage, start_s: Sequence[float], *, alerting: bool) -> DaemonCost:
+    """Between two looks at a daemon."""
+    return DaemonCost(
+        after.share_since(before),
+        after.at_s - before.at_s,
+        after.pss_mb,
+        after.rss_mb,
+        tuple(start_s),
+        alerting,
+    )
 
 
 def measure_cost(
@@ -34,7 +38,7 @@ def measure_cost(
     *,
     starts: int = 1,
     meter: Meter | None = None,
-) -> Measured:
+) -> tuple[DaemonCost, float | None]:
     """Start a daemon, and look at it while it listens.
 
     Args:
@@ -44,6 +48,9 @@ def measure_cost(
         progress: Told how far it is.
         starts: It is started so often; before that once more, which fills all caches.
         meter: Of the board's power.
+
+    Returns:
+        What it takes, and the mean power of the board in watts, where it has a meter.
 
     Raises:
         EdgeAsdError: It does not start, or ends by itself.
@@ -61,14 +68,7 @@ def measure_cost(
         with PowerLog(meter) as power:
             _rest(daemon, wanted.seconds, progress, "listening")
         after = usage_of(daemon.pid)
-    cost = DaemonCost(
-        after.share_since(before),
-        after.at_s - before.at_s,
-        after.pss_mb,
-        after.rss_mb,
-        tuple(start_s[1:] or start_s),
-    )
-    return Measured(cost, power.watts)
+    return cost_of(before, after, start_s[1:] or start_s, alerting=False), power.watts
 
 
 def _rest(daemon: RunningDaemon, seconds: float, progress: Progress, what: str) -> None:

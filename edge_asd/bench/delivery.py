@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from edge_asd.bench.accounting import usage_of
-from edge_asd.bench.result import Delivery, Quantiles
+from edge_asd.bench.cost import cost_of
+from edge_asd.bench.result import DaemonCost, Delivery, Quantiles
 from edge_asd.bench.running import ReceiptLog, RunningDaemon
 from edge_asd.bench.site import Setting, Site, Wanted
 from edge_asd.enrol import Progress
@@ -18,23 +20,33 @@ _POLL_S = 0.2
 
 
 def measure_delivery(
-    folder: Path, setting: Setting, wanted: Wanted, load: float | None, progress: Progress
-) -> Delivery:
+    folder: Path,
+    setting: Setting,
+    wanted: Wanted,
+    progress: Progress,
+    *,
+    load: float | None = None,
+    cores: Collection[int] | None = None,
+) -> tuple[Delivery, DaemonCost]:
     """Run a daemon whose open alerts send an event with every window.
 
     Args:
         folder: Not there yet.
         setting: Of all daemons.
         wanted: Of this one; it has a broker, and monitors that are alerting.
-        load: Share of the capacity that it is, for the record.
         progress: Told how far it is.
+        load: Share of the capacity that it is, for the record.
+        cores: The whole daemon keeps to these; None for any.
+
+    Returns:
+        How long events took, and what the daemon cost meanwhile.
 
     Raises:
         EdgeAsdError: It does not start, or no event arrives.
     """
     site = Site(folder, setting, wanted)
     subject = setting.subject
-    with RunningDaemon(site, verbose=True) as daemon:
+    with RunningDaemon(site, verbose=True, cores=cores) as daemon:
         receipts = ReceiptLog(site.log)
         progress(0.0, "waiting for the first window")
         _wait_for_all(daemon, receipts, wanted.alerting, subject.window_s + _FIRST_S)
@@ -45,17 +57,18 @@ def measure_delivery(
             daemon.check()
             time.sleep(_POLL_S)
             heard += [seconds for _, seconds in receipts.take()]
-        cpu_share = usage_of(daemon.pid).share_since(before)
+        cost = cost_of(before, usage_of(daemon.pid), [daemon.start_s], alerting=True)
     if not heard:
         raise EngineError(f"no event arrived within {wanted.seconds:.0f} s of listening")
-    return Delivery(
+    delivery = Delivery(
         wanted.monitors,
         wanted.alerting,
         load,
         Quantiles.of_seconds(heard),
         tuple(1e3 * seconds for seconds in heard),
-        cpu_share,
+        cost.cpu_share,
     )
+    return delivery, cost
 
 
 def _wait_for_all(

@@ -87,6 +87,8 @@ class LoadPoint:
     """Share of one core."""
     sustained: bool
     """The 99th percentile of lateness lies under half a hop, and nothing piles up."""
+    watts: float | None = None
+    """Mean power of the board meanwhile, where it has a meter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,18 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """What whole daemons with few and with more monitors take, and how many fit on one core."""
+
+    cpu_shares: tuple[tuple[int, float], ...]
+    """Monitors, and the share of one core; two daemons."""
+    monitors: int
+    """That would take one core, if the cost grows in proportion, as it does."""
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonCost:
-    """A whole daemon with one monitor on which nothing happens."""
+    """A whole daemon with one monitor."""
 
     cpu_share: float
     """Of one core, children included, over ``seconds``."""
@@ -128,6 +140,8 @@ class DaemonCost:
     """Resident memory, children included: what they share counts in each."""
     cold_start_s: tuple[float, ...]
     """From the start of the process until it says READY; every time that was tried."""
+    alerting: bool = False
+    """It had an open alert and sent an event with every window; else nothing happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +171,7 @@ class BenchResult:
     throughput: Throughput | None = None
     capacity: Capacity | None = None
     latency: Delivery | None = None
+    scale: Scale | None = None
     loaded: Delivery | None = None
     cost: DaemonCost | None = None
     energy: Energy | None = None
@@ -180,6 +195,7 @@ class BenchResult:
             "machine": dict(self.machine),
             "pss_mb": cost and cost.pss_mb,
             "front_end_share": through and through.stages_ms.front_end_share,
+            "daemon_monitors_per_core": self.scale and self.scale.monitors,
             "latency_loaded_ms": self.loaded and _p50_p99(self.loaded),
             "bundle": self.bundle,
             "hop_s": self.hop_s,
@@ -192,6 +208,7 @@ class BenchResult:
                     ("throughput", through),
                     ("capacity", self.capacity),
                     ("latency", self.latency),
+                    ("scale", self.scale),
                     ("loaded", self.loaded),
                     ("cost", cost),
                     ("energy", self.energy),

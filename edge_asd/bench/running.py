@@ -6,10 +6,12 @@ import os
 import re
 import socket
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from typing_extensions import Self
 
+from edge_asd.bench.affinity import pinned, usable_cores
 from edge_asd.bench.site import Site
 from edge_asd.demo.process import DaemonProcess
 from edge_asd.errors import CaptureError
@@ -26,13 +28,17 @@ class RunningDaemon:
     Args:
         site: Where it runs.
         verbose: Have it log every window and every receipt.
+        cores: It keeps to these; None for any.
 
     Raises:
         CaptureError: It does not start.
     """
 
-    def __init__(self, site: Site, *, verbose: bool = False) -> None:
-        self._site, self._address = site, site.folder / "notify"
+    def __init__(
+        self, site: Site, *, verbose: bool = False, cores: Collection[int] | None = None
+    ) -> None:
+        self._cores = usable_cores() if cores is None else cores
+        self._address = site.folder / "notify"
         kept = {name: value for name, value in os.environ.items() if name not in _OF_A_SERVICE}
         self._process = DaemonProcess(
             site.config,
@@ -50,7 +56,8 @@ class RunningDaemon:
             manager.bind(str(self._address))
             manager.settimeout(_POLL_S)
             begun_s = time.monotonic()
-            self._process.__enter__()
+            with pinned(self._cores):  # a child begins where its parent is
+                self._process.__enter__()
             try:
                 self._wait(manager, begun_s + _START_S)
                 self.start_s = time.monotonic() - begun_s

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import soundfile
 from edge_asd.bench.lateness import phases
 from edge_asd.bench.subject import Subject, alarmed
 from edge_asd.bundle_store import keep_bundle
+from edge_asd.engine_request import EngineRequest
 from edge_asd.errors import StorageError
 from edge_asd.profile import save_profile
 
@@ -40,10 +40,8 @@ class Setting:
     """What all daemons of a bench have in common."""
 
     subject: Subject
-    engine: Mapping[str, Any]
-    """Section ``engine`` of the operator's file."""
-    cache: Path
-    """Where plans and trials of engines are kept: the daemon finds those of this device."""
+    engine: EngineRequest
+    """What it runs on; a daemon finds the plans and trials of this device, too."""
     source: str | None = None
     """What a single monitor listens to instead of simulated sound."""
 
@@ -66,7 +64,9 @@ class Site:
         self._setting, self._subject = setting, setting.subject
         try:
             self.state_dir.mkdir(parents=True)
-            (self.state_dir / setting.cache.name).symlink_to(setting.cache)
+            cache = setting.engine.cache
+            if cache is not None:
+                (self.state_dir / cache.name).symlink_to(cache.resolve())
             self._write(wanted)
         except (OSError, soundfile.SoundFileError) as error:
             raise StorageError(f"{folder}: cannot be written: {error}") from error
@@ -77,10 +77,11 @@ class Site:
         for number, name in enumerate(names):
             profile = replace(self._subject.profile, monitor=name)
             save_profile(self.state_dir, alarmed(profile) if number < wanted.alerting else profile)
+        asked = self._setting.engine
         fields: dict[str, Any] = {
             "device": "bench",
             "http": {"listen": "127.0.0.1:0"},
-            "engine": dict(self._setting.engine),
+            "engine": {"name": asked.name, "precision": asked.precision, "threads": asked.threads},
             "evidence": {"enabled": wanted.evidence},
             "monitors": [
                 {"name": name, "source": source, "settle_s": 0, "alert": self._alert}
@@ -110,7 +111,7 @@ class Site:
         A folder holds a clip shorter than a hop and, behind a gap, the long one: windows are cut
         from the beginning of that.
         """
-        if self._setting.source is not None:
+        if self._setting.source is not None and len(names) == 1:
             return dict.fromkeys(names, self._setting.source)
         subject = self._subject
         rate = subject.manifest.sample_rate

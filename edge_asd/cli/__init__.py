@@ -27,6 +27,7 @@ _COMMANDS = {
     "disable": "Switch a monitor off until it is switched on again.",
     "simulate": "Rehearse your own alerting chain on the running daemon.",
     "devices": "List the inputs that a monitor can listen to.",
+    "bench": "Measure what this machine can do.",
     "doctor": "Find out what is wrong, and what to do about it.",
     "support": "Pack everything that helps into one archive, without secrets.",
     "reload": "Have the running daemon read its configuration again.",
