@@ -29,7 +29,7 @@ _PARTS = (0.25, 0.5, 0.75)
 """Of the capacity, to show that the cost grows in proportion."""
 _STEP = 0.06
 """Monitors are added or taken away by so much of their number while the limit is looked for …"""
-_TRIES = 4
+_TRIES = 5
 """… so many times at most."""
 _LEAD_S = 0.02
 _EXPECTED_HOPS = 30
@@ -84,7 +84,7 @@ def measure_capacity(
 
     service_s = _service_s(some(batch))
     guess = most(lambda n: expected(n, hop_s, service_s, _EXPECTED_HOPS).sustained, LIMIT)
-    search(run, max(1, guess), LIMIT)
+    search(run, guess, LIMIT)
     sustained = max((n for n, point in found.items() if point.sustained), default=0)
     if plan.parts:
         for part in _PARTS:
@@ -105,25 +105,27 @@ def _service_s(group: Sequence[Monitor]) -> Doubles:
 
 
 def search(run: Callable[[int], LoadPoint], guess: int, limit: int) -> None:
-    """Look for the limit by running numbers of monitors, from a guess up or down.
+    """Look for the limit by running numbers of monitors, beginning with a guess.
 
-    It ends once the limit lies between the last two numbers, with ``limit`` or 1, or when it was
-    tried often enough.
+    It ends once the limit lies within a step, at ``limit`` or 1, or when it was tried often enough.
     """
-    monitors, up = guess, None
+    low, high = 0, limit + 1  # sustained; too many
+    monitors = min(limit, max(1, guess))
     for _ in range(_TRIES):
         point = run(monitors)
-        if up is not None and up is not point.sustained:
-            return  # the limit lies between the last two
-        up = point.sustained
+        if point.sustained:
+            low = monitors
+        else:
+            high = monitors
         step = max(1, round(_STEP * monitors))
-        following = monitors + step
-        if not up:  # as many as had fitted, if that is even less
-            following = min(monitors - step, int(monitors / point.busy))
-        following = min(limit, max(1, following))
-        if following == monitors:
+        if high - low <= step:
             return
-        monitors = following
+        if high > limit:
+            monitors = min(limit, low + step)
+        elif low:
+            monitors = (low + high) // 2
+        else:  # as many as had fitted, if that is less than a step down
+            monitors = max(1, min(high - step, int(high / point.busy)))
 
 
 def real_time(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from edge_asd.bench.lateness import SHARE_OF_HOP
 from edge_asd.bench.machine import summary
 from edge_asd.bench.result import BenchResult, Capacity, Delivery, Throughput
@@ -93,7 +91,7 @@ def _busy(sheet: Sheet, box: Box, found: Capacity) -> None:
     sheet.axes(box, across, up, below="monitors")
     sheet.level(box, up, 100.0, "one core")
     points = [(float(point.monitors), 100.0 * point.busy) for point in found.points]
-    sheet.line(across, up, points, BLUE, dots=True)
+    sheet.line(across, up, [(0.0, 0.0), *points], BLUE, dots=True)
     _mark(sheet, box, across, found)
 
 
@@ -129,11 +127,11 @@ def _delivery(sheet: Sheet, box: Box, deliveries: Sequence[Delivery]) -> None:
     sheet.axes(box, across, up, below="ms")
     entries = []
     for one, colour in zip(deliveries, (BLUE, ORANGE), strict=False):
-        delays = np.sort(np.asarray(one.delays_ms))
-        shares = 100.0 * (1 + np.arange(len(delays))) / len(delays)
-        points = [(0.0, 0.0), (float(delays[0]), 0.0)]
-        points += [(float(x), float(y)) for x, y in zip(delays, shares, strict=True)]
-        sheet.line(across, up, points, colour)
+        delays = sorted(one.delays_ms)
+        shares = [100.0 * number / len(delays) for number in range(len(delays) + 1)]
+        # A step up at every delay: (delay, share before), (delay, share from then on).
+        steps = [(x, share) for n, x in enumerate(delays) for share in shares[n : n + 2]]
+        sheet.line(across, up, [(0.0, 0.0), *steps, (across.high, 100.0)], colour)
         who = "one monitor" if one.monitors == 1 else f"{one.monitors} monitors"
         entries.append((f"{who}: p99 {one.latency_ms.p99:.0f} ms", colour))
     for number, (text, colour) in enumerate(entries):

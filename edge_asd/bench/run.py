@@ -224,7 +224,7 @@ class _Run:
 
 def _weights(wanted: Collection[Part], times: Times) -> dict[str, float]:
     """Seconds that everything will roughly take, in order."""
-    capacity_runs = 7 if times.parts else 4
+    capacity_runs = 8 if times.parts else 4
     weights = {"engine": 1.0, "prepare": 4.0}
     if "throughput" in wanted:
         weights["throughput"] = times.throughput_s
