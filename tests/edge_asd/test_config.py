@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_asd.config import Config, load_config, parse_config
+from edge_asd.config import Config, engine_request, load_config, parse_config
+from edge_asd.engine_request import EngineRequest
 from edge_asd.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "config.example.yaml"
@@ -57,6 +58,11 @@ def test_an_empty_file_listens_to_the_default_microphone(tmp_path, text):
         (one_monitor("sample_rate: 16000"), "monitors[0].sample_rate", "unknown key"),
         (one_monitor("alert: {above: 3}"), "monitors[0].alert.above", "unknown key"),
         ("1: x\n", "[1]", ""),
+        ("engine: torch\n", "engine.name", "tensorrt"),
+        ("engine: {precision: fp8}\n", "engine.precision", "bf16"),
+        ("engine: {threads: 0}\n", "engine.threads", "greater than or equal to 1"),
+        ("engine: {name: onnxruntime, precision: bf16}\n", "engine", "fp32 or fp16, not in bf16"),
+        ("engine: {name: openvino, precision: fp16}\n", "engine", "fp32 or bf16, not in fp16"),
         (one_monitor("alert: {above_s: 14s}"), "monitors[0].alert.above_s", "number"),
         (one_monitor("alert: {above_s: 0}"), "monitors[0].alert.above_s", "greater than 0"),
         (one_monitor("alert: {above_s: .nan}"), "monitors[0].alert.above_s", "finite"),
@@ -133,6 +139,20 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
     ):
         with pytest.raises(ConfigError, match=says):
             load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("raw", "asked"),
+    [
+        ({}, ("auto", "auto", 1)),
+        ({"engine": "openvino"}, ("openvino", "auto", 1)),
+        ({"engine": {"name": "onnxruntime", "threads": 2}}, ("onnxruntime", "auto", 2)),
+        ({"engine": {"precision": "fp32"}}, ("auto", "fp32", 1)),
+    ],
+)
+def test_an_engine_is_asked_for_by_name_or_in_full(tmp_path, raw, asked):
+    request = engine_request(parse_config(raw, "x"), tmp_path)
+    assert request == EngineRequest(*asked, cache=tmp_path / "engines", build_s=1800.0)
 
 
 def test_mqtt_versions_may_be_written_as_numbers():

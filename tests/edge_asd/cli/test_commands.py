@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 
 import pytest
 import soundfile
@@ -11,6 +12,7 @@ from support.tiny import full_parts
 
 from edge_asd import __version__
 from edge_asd.bundle import write_bundle
+from edge_asd.engine import openvino
 
 COMMANDS = [
     ("run",),
@@ -215,6 +217,31 @@ def test_a_bundle_shows_every_precision_machine_and_measured_figure(shell, tmp_p
     assert "8,208 parameters" in text
     (verified,) = lines(shell("bundle", "verify", path, "--json"))
     assert verified["precisions"] == ["fp32", "fp16"]
+
+
+def test_a_bundle_is_verified_on_the_engine_that_would_serve(shell, plant, tmp_path, monkeypatch):
+    verify = ("bundle", "verify", plant.bundle, "--state-dir", tmp_path)
+    (verified,) = lines(shell(*verify, "--engine", "onnxruntime", "--json"))
+    assert (verified["engine"], verified["reason"]) == ("onnxruntime", "as asked for")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert "OpenVINO is not installed" in shell(*verify, "--engine", "auto").stdout
+    assert_refused(shell(*verify, "--engine", "openvino"), 78, "pip install 'edge-asd[openvino]'")
+
+
+@pytest.mark.skipif(not openvino.installed(), reason="OpenVINO is an extra: not here")
+def test_a_profile_serves_another_engine_than_it_was_learned_with(
+    shell, plant, tmp_path, monkeypatch
+):
+    config = write_config(tmp_path / "c.yaml", engine={"name": "openvino", "precision": "fp32"})
+    score = ("score", "--monitor", "pump", "--state-dir", plant.enrolled, plant.faulty)
+    (before,), (after,) = (
+        lines(shell(*score, "--json", *more))
+        for more in (("--engine", "onnxruntime"), ("--config", config))
+    )
+    assert after["score"] == pytest.approx(before["score"], rel=1e-3)
+    assert after["threshold"] == before["threshold"]
+    monkeypatch.setitem(sys.modules, "openvino", None)  # so it was another engine
+    assert_refused(shell(*score, "--config", config), 78, "OpenVINO is not installed")
 
 
 def test_the_state_directory_comes_from_the_option_then_systemd_then_xdg(plant, tmp_path):
