@@ -81,9 +81,13 @@ class Cuda:
             raise EngineError(f"CUDA: {function} failed: {self._explain(status)}")
         return values[0] if values else None
 
-    def done(self, query: str, handle: Any) -> bool:
-        """Whether an event or a stream has finished, as ``cuEventQuery`` tells it."""
-        (status,) = self._raw(query, handle)
+    def reached(self, event: Any) -> bool:
+        """Whether everything before an event is done.
+
+        Raises:
+            EngineError: It failed, and with it all that comes after.
+        """
+        (status,) = self._raw("cuEventQuery", event)
         if status == self.api.CUresult.CUDA_ERROR_NOT_READY:
             return False
         if status != self.api.CUresult.CUDA_SUCCESS:
@@ -164,7 +168,7 @@ class Stream:
         """
         self._cuda("cuEventRecord", self._event, self._stream)
         started = self._clock()
-        while not self._cuda.done("cuEventQuery", self._event):
+        while not self._cuda.reached(self._event):
             waited = self._clock() - started
             if waited > deadline_s:
                 raise HangError(f"the GPU did not finish within {deadline_s:g} s")

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge_asd.engine.tensorrt_api import Api, Builder, IBuilderConfig, INetworkDefinition, load
+from edge_asd.engine.tensorrt_api import (
+    Api,
+    Builder,
+    IBuilderConfig,
+    INetworkDefinition,
+    OnnxParser,
+    load,
+)
 from edge_asd.engine.tensorrt_log import Gathered, Progress, gathered
 from edge_asd.errors import EngineError
 
@@ -61,7 +68,10 @@ def build_plan(
     said.take()  # whatever an earlier call complained about
     try:
         builder = api.Builder(said.listener)
-        network = _parse(api, builder, onnx, said)
+        strongly_typed = 1 << int(api.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        network = builder.create_network(strongly_typed)
+        parser = api.OnnxParser(network, said.listener)  # held: the network's weights are its own
+        _parse(parser, onnx, said)
         config = _configure(api, builder, network, options)
         _remember(config, timing_cache)
         config.progress_monitor = progress.monitor
@@ -80,16 +90,12 @@ def _why(progress: Progress, said: Gathered) -> str:
     return f"TensorRT cannot build a plan: {said.take()}"
 
 
-def _parse(api: Api, builder: Builder, onnx: bytes, said: Gathered) -> INetworkDefinition:
-    strongly_typed = 1 << int(api.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
-    network = builder.create_network(strongly_typed)
-    parser = api.OnnxParser(network, said.listener)
+def _parse(parser: OnnxParser, onnx: bytes, said: Gathered) -> None:
     if not parser.parse(onnx):
         reasons = [parser.get_error(index).desc() for index in range(parser.num_errors)]
         raise EngineError(
             f"TensorRT does not accept the network: {'; '.join(reasons) or said.take()}"
         )
-    return network
 
 
 def _configure(
@@ -105,8 +111,7 @@ def _configure(
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
         # Tuned for the largest batch: a GPU that serves one window is idle most of the time.
-        shapes = (_sized(tensor.shape, batch) for batch in (1, options.max_batch))
-        low, high = shapes
+        low, high = (_sized(tensor.shape, batch) for batch in (1, options.max_batch))
         profile.set_shape(tensor.name, low, high, high)
     config.add_optimization_profile(profile)
     return config

@@ -7,6 +7,7 @@ needs begins with an underscore.
 import ctypes
 import json
 import time
+import weakref
 from enum import IntEnum
 
 import _faults
@@ -109,7 +110,7 @@ class ITensor:
 
 
 class INetworkDefinition:
-    _onnx = None
+    _parser = staticmethod(lambda: None)
     _inputs = ()
 
     @property
@@ -138,7 +139,8 @@ class OnnxParser:
         except Exception as error:
             self._errors.append(ParserError(str(error)))
             return False
-        self._network._onnx = bytes(model)
+        self._onnx = bytes(model)
+        self._network._parser = weakref.ref(self)  # it owns the weights
         self._network._inputs = [ITensor(one.name, _shape(one)) for one in inputs]
         return True
 
@@ -227,7 +229,9 @@ class Builder:
         }
         if not config._cache._content.endswith(b"+"):
             config._cache._content += b"+"
-        return IHostMemory(_MAGIC + json.dumps(header).encode() + b"\0" + network._onnx)
+        if network._parser() is None:
+            _faults.crash()  # the weights are gone
+        return IHostMemory(_MAGIC + json.dumps(header).encode() + b"\0" + network._parser()._onnx)
 
 
 def _bound():
