@@ -31,6 +31,12 @@ class Feed:
         """What it reads."""
         return self.monitors[0].config.source
 
+    def expect(self) -> None:
+        """Tell the source which sample the monitors wait for."""
+        dues = [due for monitor in self.monitors if (due := monitor.due()) is not None]
+        if dues:
+            self.capture.expect(min(dues))
+
     def was_dropped(self) -> bool:
         """Whether blocks were dropped since the last call."""
         seen, self.dropped_blocks = self.dropped_blocks, self.capture.status().dropped_blocks

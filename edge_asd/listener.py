@@ -118,6 +118,12 @@ class Listener:
         if fault is not None:
             self._fault(fault, moment)
 
+    def due(self) -> int | None:
+        """Index of the source with which the next window is complete; None where none is begun."""
+        if self._pipeline is None or self._resampler is None:
+            return None
+        return self._resampler.due(self._pipeline.windower.due)
+
     def gap(self, lost_s: float, *, dropped: bool) -> None:
         """So much audio is lost before the next block."""
         windows = round((lost_s + self._window_s) / self._hop_s)

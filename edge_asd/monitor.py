@@ -169,6 +169,10 @@ class Monitor:
         self.hearing.account(sound, end_s, self._account)
         return enough
 
+    def due(self) -> int | None:
+        """Index of the source with which its next window is complete; None if it waits for none."""
+        return None if self._shown is not None or self._listener is None else self._listener.due()
+
     def lost(self, reason: str) -> None:
         """The source does not deliver: it cannot be told how the machine sounds."""
         self.hearing.lost(reason)
@@ -349,12 +353,18 @@ class Monitor:
         silent = self.switches.silent or self._shown is not None or bool(self.hearing.down)
         return silent or self._listener is None or self._listener.retains
 
-    def serve(self, networks: NetworkSet, profile: Profile | None = None) -> None:
+    def serve(
+        self,
+        networks: NetworkSet,
+        profile: Profile | None = None,
+        config: MonitorConfig | None = None,
+    ) -> None:
         """Go on with other networks, between two windows.
 
         Args:
             networks: That serve from now on.
             profile: What was learned with them; None where they are of the same bundle.
+            config: The operator's section, which may have changed; that is a new start.
         """
         self._networks = networks
         if profile is not None:

@@ -46,6 +46,11 @@ class Windower:
         return self._start - self.hop + self.length if self._start > self._begun else self._begun
 
     @property
+    def due(self) -> int:
+        """Stream index after the next window, if audio goes on without a gap."""
+        return self._start + self.length
+
+    @property
     def end_captured_at(self) -> float:
         """Steady time of that sample, seconds since 1970."""
         return self._captured_at + self._pending / self.sample_rate

@@ -185,6 +185,8 @@ class Worker:
             self._look()
         here = self._arrivals.take(max(0.0, self._look_at_s - self._clock()))
         together([steps for feed in here for steps in self._streams(feed)])
+        for feed in here:
+            feed.expect()
 
     def _streams(self, feed: Feed) -> Iterator[Steps[None]]:
         """What all monitors of a source make of its oldest block."""

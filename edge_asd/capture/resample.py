@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
+
 import numpy as np
 import soxr
 
@@ -10,6 +13,8 @@ from edge_asd.records import Block, FloatArray
 
 PASSED = 0.91
 """Share of the lower of both Nyquist frequencies that passes unchanged."""
+
+_REACH = 112  # samples at the lower rate: the filter ends before them, to either side
 
 
 class Resampler:
@@ -23,6 +28,9 @@ class Resampler:
         source_rate: Rate of the blocks pushed, hertz.
         target_rate: Rate wanted, hertz.
         channel: Which channel to take, from 0; None takes all.
+
+    The filter's own delay is 6 ms at 16 kHz, but the library works in blocks and keeps up to 30 ms
+    more (80 from 96 kHz). Who waits for a sample says so (``due``) and gets it without that.
 
     Source: libsoxr at its quality HQ: passes up to `PASSED` of the lower Nyquist frequency and
     rejects from that frequency on.
@@ -42,6 +50,9 @@ class Resampler:
         self._end = 0  # source index after the newest sample
         self._begin = 0  # target index where the stretch began
         self._made = 0  # target samples of the stretch handed out
+        self._awaited = 0  # target index up to which somebody waits for them
+        self._owed = 0  # target samples handed out that the library has still to give
+        self._recent: deque[tuple[int, FloatArray]] = deque()  # source index and samples
         self._heard_end: int | None = None  # target index after the newest sample handed out
         self._anchor = (0, 0.0)  # a source index and its wall time, from the newest block
 
@@ -76,7 +87,23 @@ class Resampler:
             self._begin_stretch(block.start, samples.shape[1])
         self._end = block.start + len(block.samples)
         self._anchor = (block.start, block.captured_at)
-        return out + self._emit(self._convert(samples, last=False), overflowed=block.overflowed)
+        out += self._emit(self._convert(samples, last=False), overflowed=block.overflowed)
+        if self._awaited:
+            self._recent.append((block.start, samples))
+            out += self._emit(self._ahead(), overflowed=False)
+        return out
+
+    def due(self, index: int) -> int | None:
+        """Have the samples before a target index as soon as they can be known.
+
+        Returns:
+            Source index after the last sample on which they depend: when that has been pushed they
+            have been handed out. None between stretches.
+        """
+        if not self._begun:
+            return None
+        self._awaited = 0 if self._stream is None else index
+        return self._depends(index)
 
     def flush(self) -> list[Block]:
         """Hand out what is still inside the filter; the next block begins a new stretch.
@@ -109,6 +136,8 @@ class Resampler:
             self._begin += 1  # a gap too short for this rate must still be one
         self._begun, self._first, self._made, self._channels = True, start, 0, channels
         self._origin = start
+        self._awaited = self._owed = 0
+        self._recent.clear()
         if self.source_rate != self.target_rate:
             self._stream = soxr.ResampleStream(
                 self.source_rate, self.target_rate, channels, dtype="float32", quality="HQ"
@@ -118,7 +147,40 @@ class Resampler:
         if self._stream is None:
             return samples
         made = self._stream.resample_chunk(np.ascontiguousarray(samples), last=last)
-        return np.asarray(made, dtype=np.float32).reshape(-1, self._channels)
+        known = min(self._owed, len(made))
+        self._owed -= known
+        return np.asarray(made[known:], dtype=np.float32).reshape(-1, self._channels)
+
+    def _depends(self, index: int) -> int:
+        """Source index after the last sample on which target samples before ``index`` depend."""
+        if self._stream is None:
+            return self._first + index - self._begin
+        return self._first + self._to_source(index - self._begin) + self._reach
+
+    @property
+    def _reach(self) -> int:
+        """Source samples to either side of a target sample that it depends on."""
+        return -(-_REACH * self.source_rate // min(self.source_rate, self.target_rate))
+
+    def _ahead(self) -> FloatArray:
+        """What is waited for and can be known, from the newest source samples alone."""
+        oldest = self._first + self._to_source(self._made) - 2 * self._reach
+        while self._recent[0][0] + len(self._recent[0][1]) <= oldest:
+            self._recent.popleft()
+        missing = self._awaited - self._begin - self._made
+        nothing = self._recent[0][1][:0]
+        if missing <= 0 or self._end < self._depends(self._awaited):
+            return nothing
+        step = self.source_rate // math.gcd(self.source_rate, self.target_rate)
+        skipped = (self._first - self._recent[0][0]) % step  # to begin on a target sample
+        begin = self._recent[0][0] + skipped - self._first
+        if self._recent[0][0] > max(self._first, oldest + self._reach - step):
+            return nothing  # asked for too late: what it depends on was not kept
+        samples = np.concatenate([part for _, part in self._recent])[skipped:]
+        made = soxr.resample(samples, self.source_rate, self.target_rate, quality="HQ")
+        at = self._made - begin * self.target_rate // self.source_rate
+        self._owed += missing
+        return np.asarray(made[at : at + missing], dtype=np.float32)
 
     def _emit(self, samples: FloatArray, *, overflowed: bool) -> list[Block]:
         if not len(samples):
@@ -138,6 +200,10 @@ class Resampler:
     def _to_target(self, start: int) -> int:
         """round(start * target / source), exactly."""
         return (2 * start * self.target_rate + self.source_rate) // (2 * self.source_rate)
+
+    def _to_source(self, samples: int) -> int:
+        """Source samples that so many target samples last, rounded up."""
+        return -(-samples * self.source_rate // self.target_rate)
 
 
 def _span(channels: int) -> str:

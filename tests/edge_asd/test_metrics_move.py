@@ -128,6 +128,9 @@ class Source:
     def tell(self, announce):
         announce()
 
+    def expect(self, _index):
+        pass
+
     def get(self, _timeout_s):
         block, self._block = self._block, None
         return block

@@ -63,6 +63,9 @@ class Live:
     def tell(self, _announce):
         """It never says: the worker has to look."""
 
+    def expect(self, _index):
+        """Its blocks come as they come."""
+
     def get(self, _timeout_s):
         """The next block, once it has come."""
         if self.held_s < BLOCK / RATE:
