@@ -2,7 +2,7 @@
 # Needed beforehand: make and Python 3.10 or newer (PYTHON=/path/to/python3.11 picks one).
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-gpu soak lint fmt results schemas golden wheel deb lock clean
+.PHONY: help setup demo test test-long test-gpu soak lint fmt bench results schemas golden wheel deb lock clean
 
 # Debian's names; after `=` what each is wanted for (tools/system-packages.sh).
 TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
@@ -81,6 +81,12 @@ lint: setup ## Check style, types, the import rule, scripts, the systemd unit an
 fmt: setup ## Format the code and apply the safe fixes
 	.venv/bin/ruff format $(PYTHON_PATHS)
 	.venv/bin/ruff check --fix $(PYTHON_PATHS)
+
+bench: ## Write docs/performance.md: a quarter of an hour, nothing beside it (ONLY=part,… or PAGE_ONLY=1)
+	@tools/system-packages.sh mosquitto=mosquitto
+	@tools/bootstrap.sh .venv dev,fft,openvino librosa
+	@.venv/bin/python -m benchmarks.performance --recordings $(RECORDINGS) \
+	    $(ONLY:%=--only %) $(if $(PAGE_ONLY),--page-only)
 
 results: ## Measure first-shot detection on real recordings (RECORDINGS=folder)
 	@tools/bootstrap.sh .venv-demo demo
