@@ -25,24 +25,28 @@ def check_golden(bundle: Bundle, network: Network, engine: Engine, tolerance: fl
         EngineError: It fails, or misses one of them.
     """
     waveforms = bundle.golden.waveforms.astype(np.float32) / np.float32(32768.0)
-    for index, expected in enumerate(bundle.golden.embeddings[network.id]):
-        samples = waveforms[index : index + 1]
+    expected = bundle.golden.embeddings[network.id]
+    singles = [slice(index, index + 1) for index in range(len(waveforms))]
+    # Every size of batch may run other code.
+    batches = [slice(0, size) for size in range(2, min(engine.batch, len(waveforms)) + 1)]
+    for some in singles + batches:
         inputs = {
-            name: compute(spec, samples, bundle.manifest.sample_rate)
+            name: compute(spec, waveforms[some], bundle.manifest.sample_rate)
             for name, spec in network.inputs.items()
         }
-        (z,) = engine.embed(inputs)  # (1, S, D) -> (S, D)
-        if z.shape != expected.shape:
+        z = engine.embed(inputs)
+        if z.shape != expected[some].shape:
             raise EngineError(
                 f"{bundle.label}/{network.id}: {engine.name} returns {z.shape}, "
-                f"the bundle expects {expected.shape}"
+                f"the bundle expects {expected[some].shape}"
             )
-        distance = float(cosine_distance(z, expected).max())
-        if not distance <= tolerance:
+        distances = cosine_distance(z, expected[some]).reshape(len(z), -1).max(axis=1)
+        index = int(np.argmax(distances))  # of a NaN, where there is one
+        if not distances[index] <= tolerance:
             raise EngineError(
-                f"{bundle.label}/{network.id}: {engine.name} misses golden vector {index} by a "
-                f"cosine distance of {distance:.2e} (tolerance {tolerance:.0e}); "
-                "this runtime must not score"
+                f"{bundle.label}/{network.id}: {engine.name} misses golden vector "
+                f"{some.start + index} by a cosine distance of {distances[index]:.2e} "
+                f"(tolerance {tolerance:.0e}) in a batch of {len(z)}; this runtime must not score"
             )
 
 
