@@ -159,3 +159,38 @@ def test_all_channels_together_are_the_channels_one_by_one(cut):
     assert together.shape == (5333, 3)
     for channel in range(3):
         np.testing.assert_allclose(together[:, channel], run(channel)[:, 0], atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rates=st.sampled_from(RATES),
+    cuts=st.lists(st.integers(0, 20_000), max_size=12),
+    waits=st.lists(st.integers(0, 20_000), max_size=6),
+    start=st.integers(0, 10**7),
+)
+def test_what_is_waited_for_comes_early_and_changes_nothing(rates, cuts, waits, start):
+    signal = np.random.default_rng(0).normal(0.0, 0.1, (20_000, 1)).astype(np.float32)
+    want = joined(resampled(Resampler(*rates), pieces(signal, [], start)))
+    resampler, out = Resampler(*rates), []
+    for number, block in enumerate(pieces(signal, cuts, start)):
+        out += resampler.push(block)
+        if out and number < len(waits):
+            resampler.due(out[0].start + waits[number])
+    got = joined(out + resampler.flush())
+    assert_allclose(got, want, rtol=0.0, atol=1e-6)
+
+
+def test_nothing_is_waited_for_across_lost_audio():
+    signal = np.random.default_rng(0).normal(0.0, 0.1, (30_000, 1)).astype(np.float32)
+    resampler = Resampler(48_000, 16_000)
+    assert resampler.due(1000) is None
+    first = resampler.push(Block(signal[:9000], 0, 100.0))
+    resampler.due(3100)
+    out = resampler.push(Block(signal[9600:], 9600, 100.2))
+    at = next(n for n, block in enumerate(out) if block.start >= 3200)
+    assert len(joined(first + out[:at])) == 3000  # the tail of the first stretch, and no more
+    assert_allclose(
+        joined(out[at:] + resampler.flush()),
+        resample_clip(signal[9600:], 48_000, 16_000)[:, 0],
+        atol=1e-6,
+    )
