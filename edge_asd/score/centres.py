@@ -27,6 +27,7 @@ class CentreScorer:
         if references.ndim != 2 or not len(references):
             raise ScorerError(f"references of shape {references.shape}; (K, D) with K >= 1 needed")
         self.references = references
+        self._exact = references.astype(np.float64)  # what distances are computed in
 
     @classmethod
     def fit(
@@ -57,12 +58,12 @@ class CentreScorer:
 
     def score(self, z: FloatArray) -> FloatArray:
         """Score embeddings, (B, S, D) -> (B,) in [0, 2]; the mean over segments."""
-        distances = cosine_distances(z, self.references)  # (B, S, D) -> (B, S, K)
+        distances = cosine_distances(z, self._exact)  # (B, S, D) -> (B, S, K)
         return np.asarray(distances.min(axis=-1).mean(axis=-1), dtype=np.float32)
 
     def nearest(self, z: FloatArray) -> list[int]:
         """Reference nearest to each window, (B, S, D) -> B indices."""
-        distances = cosine_distances(z, self.references)  # (B, S, D) -> (B, S, K)
+        distances = cosine_distances(z, self._exact)  # (B, S, D) -> (B, S, K)
         nearest: NDArray[np.intp] = distances.min(axis=1).argmin(axis=-1)
         return [int(index) for index in nearest]
 

@@ -106,7 +106,7 @@ class Detector:
         nearest = []
         for index, which in enumerate(leading):
             spec = self.specs[int(which)]
-            one = views.take(np.asarray([index]))
+            one = views if len(views) == 1 else views.take(np.asarray([index]))
             nearest.append(f"{spec.id}:{self.scorers[spec.id].nearest(_seen(spec, one))[0]}")
         return Fused(fuse(list(parts.values()), self.fusion), parts, nearest)
 

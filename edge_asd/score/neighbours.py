@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_asd.errors import ScorerError
 from edge_asd.records import FloatArray
-from edge_asd.score.kmeans import kmeans, squared_distances
+from edge_asd.score.kmeans import kmeans
 
 MAX_REFERENCES = 512
 """More windows than this are summarised by as many k-means centres."""
@@ -27,6 +28,12 @@ class NeighbourScorer:
             raise ScorerError(f"references of shape {references.shape}; (N, D) with N >= 1 needed")
         self.references = references
         self.neighbours = min(neighbours, len(references))
+        # What ``squared_distances`` makes of references in double precision (see `cosine_distances`
+        # for why), once instead of for every window.
+        exact = references.astype(np.float64)
+        self._origin = exact.mean(axis=0)
+        self._centred = exact - self._origin
+        self._squares = np.square(self._centred).sum(axis=1)
 
     @classmethod
     def fit(
@@ -70,10 +77,11 @@ class NeighbourScorer:
         """Restore what ``state`` gave."""
         return cls(state["references"], int(state["neighbours"][0]))
 
-    def _squared(self, x: FloatArray) -> FloatArray:
+    def _squared(self, x: FloatArray) -> NDArray[np.float64]:
         if x.shape[-1] != self.references.shape[1]:
             raise ScorerError(
                 f"features have {x.shape[-1]} values, the references {self.references.shape[1]}"
             )
-        # In double precision: see CentreScorer; |x|² - 2xy + |y|² cancels where they are close.
-        return squared_distances(x.astype(np.float64), self.references.astype(np.float64))
+        centred = x.astype(np.float64) - self._origin
+        squares = np.square(centred).sum(axis=1)[:, None] + self._squares
+        return np.asarray(np.maximum(squares - 2.0 * (centred @ self._centred.T), 0.0))

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from edge_asd.errors import ScorerError
 from edge_asd.score import NeighbourScorer
+from edge_asd.score.kmeans import squared_distances
 from edge_asd.score.neighbours import MAX_REFERENCES
 
 
@@ -33,6 +34,13 @@ def test_scores_do_not_depend_on_what_they_are_computed_together_with():
     scorer = NeighbourScorer.fit(known, None, 1, rng())
     alone = np.concatenate([scorer.score(x[i : i + 1]) for i in range(len(x))])
     assert_allclose(alone, scorer.score(x), rtol=1e-6)
+
+
+def test_distances_are_those_in_double_precision_to_the_last_bit():
+    known, x = points(300, size=256) - 60, points(40, 1, size=256) - 60
+    squared = squared_distances(x.astype(np.float64), known.astype(np.float64))
+    expected = np.sqrt(squared).min(axis=1).astype(np.float32)
+    assert_array_equal(NeighbourScorer.fit(known, None, 1, rng()).score(x), expected)
 
 
 def test_a_window_that_was_enrolled_scores_zero():
