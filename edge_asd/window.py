@@ -70,10 +70,10 @@ class Windower:
         self._captured_at = newest
         windows = []
         if self._pending >= self.length:
-            tail = np.concatenate(self._parts)
+            tail = np.concatenate(self._parts)  # nobody writes to it: windows are views
+            tail.setflags(write=False)
             while len(tail) >= self.length:
-                samples = tail[: self.length].copy()
-                samples.setflags(write=False)
+                samples = tail[: self.length]
                 windows.append(Window(samples, self._start, self.run, self._captured_at))
                 tail = tail[self.hop :]
                 self._start += self.hop
