@@ -25,6 +25,7 @@ from edge_asd.config import Config
 from edge_asd.control import ControlServer, Reply
 from edge_asd.errors import EdgeAsdError
 from edge_asd.health import HealthBoard, ProgressWatch
+from edge_asd.memory import give_back, keep_modules
 from edge_asd.metrics import Metrics
 from edge_asd.notify import Notifier
 from edge_asd.observe import Observer
@@ -92,6 +93,7 @@ class Daemon:
         Raises:
             EdgeAsdError: It cannot start.
         """
+        keep_modules()
         with StateLock(self.options.state_dir), ExitStack() as closers:
             self._install_signals()
             try:
@@ -128,7 +130,7 @@ class Daemon:
         def carry_out(request: dict[str, Any], progress: Reply) -> dict[str, Any]:
             """Have the worker do it and wait; called in a thread of the control socket."""
             if request.get("command") == "reload":
-                return reloader.reload()
+                return reloader.reload(progress)
             return parts.worker.submit(request, progress).result()
 
         server = ControlServer(socket_path(self.options.state_dir, os.environ), carry_out)
@@ -160,7 +162,10 @@ class Daemon:
                 self.ready = True
                 common.metrics.set_ready(True, started_at=common.started_at)
                 self.notifier.ready()
+                give_back()
                 logger.info("ready monitors=%d device=%s", len(worker.monitors), self.config.device)
+                if parts.behind:  # it listens with what it has learned, and learns the other one
+                    self._reload_wanted.set()
             if self._done(parts):
                 if worker.errors:
                     raise worker.errors[0]

@@ -30,6 +30,7 @@ from edge_asd.learning import (
     learn_from_recording,
     refuse_during_alert,
 )
+from edge_asd.memory import give_back
 from edge_asd.monitor import Monitor
 from edge_asd.records import State
 
@@ -134,6 +135,19 @@ class Enrolments:
         until = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
+
+    def follow(self, bundle: Bundle) -> None:
+        """Learn with this bundle from now on; while none is under way."""
+        self._bundle = bundle
+
+    def learn_on(self, engine: EngineRequest) -> None:
+        """Have networks run on this from now on."""
+        self._engine = engine
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Monitors whose enrolment is under way."""
+        return tuple(self._under_way)
 
     @property
     def idle(self) -> bool:
@@ -309,6 +323,7 @@ class Enrolments:
                 failure = EdgeAsdError(f"unexpected {type(error).__name__}: {error}")
             else:
                 self._post(lambda: self._learned(enrolment, learned))
+                give_back()
                 return
             self._post(lambda: self.fail(monitor, failure))
 

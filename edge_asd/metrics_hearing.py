@@ -26,6 +26,7 @@ class HearingMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._counts_seen: dict[tuple[str, ...], int] = {}
+        self._faults: dict[str, str] = {}  # of every monitor, as shown
         m = "monitor"
         self._fault = self._gauge("microphone_fault", "1 while it has this fault.", m, "fault")
         self._flaws = self._counter(
@@ -57,6 +58,7 @@ class HearingMetrics:
 
     def init_monitor(self, monitor: str) -> None:
         """Export every series of a monitor as zero."""
+        self._faults.pop(monitor, None)
         for fault in MICROPHONE_FAULTS:
             self._fault.labels(monitor, fault)
         for flaw in Flaw:
@@ -71,7 +73,10 @@ class HearingMetrics:
             unknown.labels(monitor).set(math.nan)
 
     def set_fault(self, monitor: str, fault: str) -> None:
-        """What is wrong with the microphone; empty for nothing."""
+        """What is wrong with the microphone; empty for nothing. Said of every block."""
+        if self._faults.get(monitor) == fault:
+            return
+        self._faults[monitor] = fault
         for each in MICROPHONE_FAULTS:
             self._fault.labels(monitor, each).set(each == fault)
 
