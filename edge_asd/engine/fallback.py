@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class Trust:
-    """Shared by all networks of a bundle: if one of them fails, none goes on as before."""
+    """Shared by all that run on one GPU in one process: if one of them fails, none goes on."""
 
     def __init__(self) -> None:
         self.failure = ""
@@ -27,7 +27,7 @@ class Fallback:
     Args:
         engine: What serves as long as it does not fail.
         spare: Opens what serves after that, proven; not called before, for it takes memory.
-        trust: Of the bundle.
+        trust: In the GPU.
         inside: Told whenever the engine is entered.
     """
 

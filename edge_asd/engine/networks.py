@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge_asd.bundle import Bundle
+from edge_asd.engine.fallback import Fallback
 from edge_asd.protocols import Engine
 from edge_asd.records import FloatArray
 
@@ -36,6 +37,12 @@ class NetworkSet:
     def batch(self) -> int:
         """Windows that are worth being embedded together; 1 where nothing is gained."""
         return min(engine.batch for engine in self._engines.values())
+
+    @property
+    def failure(self) -> str:
+        """Why a spare runtime serves by now; empty while the chosen one does."""
+        guarded = (one for one in self._engines.values() if isinstance(one, Fallback))
+        return next((one.failure for one in guarded if one.failure), "")
 
     def embed(self, features: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Embeddings of a batch by every network.

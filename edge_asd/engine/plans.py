@@ -24,6 +24,9 @@ from edge_asd.protocols import Engine
 
 logger = logging.getLogger(__name__)
 
+# Of the process, as CUDA's context is: what a fault has left of it must not be used by anybody.
+_trust = Trust()
+
 
 @dataclass(frozen=True, slots=True)
 class NotBuilt:
@@ -64,6 +67,8 @@ class Plans:
     def __init__(self, bundle: Bundle, request: EngineRequest) -> None:
         self._bundle, self._request = bundle, request
         self._precisions = _precisions(bundle, request)
+        if _trust.failure:
+            raise EngineError(f"TensorRT is not used again before a restart: {_trust.failure}")
         if request.cache is None:
             raise EngineError("TensorRT plans have no folder to be kept in")
         if not tensorrt.installed():
@@ -183,16 +188,16 @@ class Plans:
         Raises:
             EngineError: One of them does not do here what it did in its own process.
         """
-        trust, served = Trust(), {}
+        served = {}
         with ExitStack() as opening:
             for piece, plan in zip(pieces, plans, strict=True):
-                engine = self._opened(piece, plan, trust)
+                engine = self._opened(piece, plan)
                 opening.callback(engine.close)
                 served[piece.network.id] = engine
             opening.pop_all()
         return dict(served)
 
-    def _opened(self, piece: Piece, plan: bytes, trust: Trust) -> Fallback:
+    def _opened(self, piece: Piece, plan: bytes) -> Fallback:
         strikes, network = self._strikes(piece), piece.network
         inside = Inside(self._cache.beside(self._key(piece), ".inside"), strikes)
         label, precision = f"{self._bundle.label}/{network.id}", piece.precision
@@ -200,13 +205,15 @@ class Plans:
             raise EngineError(reason)
         try:
             with inside():
-                engine = tensorrt.TensorRtEngine(plan, label, precision=precision)
+                engine = tensorrt.TensorRtEngine(
+                    plan, label, precision=precision, deadline_s=tensorrt.DEADLINE_S
+                )
                 check_golden(self._bundle, network, engine, network.tolerance(precision))
         except EngineError as error:
             inside.close()
             strikes.add(str(error))
             raise
-        return Fallback(engine, lambda: self._spare(network), trust, inside)
+        return Fallback(engine, lambda: self._spare(network), _trust, inside)
 
     def _spare(self, network: Network) -> Engine:
         """ONNX Runtime, proven: raises an EngineError if that fails, too."""
