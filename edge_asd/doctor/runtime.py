@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from edge_asd.bundle import Bundle
 from edge_asd.doctor.findings import Finding, failed, of_error, ok, skipped
-from edge_asd.engine import EngineRequest, open_networks
+from edge_asd.engine import EngineRequest, open_networks, tensorrt
 from edge_asd.errors import EdgeAsdError
 
 _DRIVER = Path("/proc/driver/nvidia/version")
@@ -34,8 +33,8 @@ def examine_runtime() -> Iterator[Finding]:
     name = "runtime: GPU driver"
     yield ok(name, driver) if driver else skipped(name, "no NVIDIA driver is loaded")
     name = "runtime: TensorRT"
-    if importlib.util.find_spec("tensorrt") is None:
-        yield skipped(name, "not installed")
+    if lacks := tensorrt.lacking():
+        yield skipped(name, lacks.removeprefix("TensorRT is "))
         return
     version = _version("tensorrt") or "of the system"
     yield ok(name, f"{version}, driver {'seen' if driver else 'not seen'}")

@@ -31,6 +31,7 @@ __all__ = [
     "TensorRtPlatform",
     "build_plan",
     "installed",
+    "lacking",
     "platform",
 ]
 
@@ -59,10 +60,23 @@ class TensorRtPlatform:
 
 def installed() -> bool:
     """Whether TensorRT and cuda-bindings can be found; imports neither."""
+    return not lacking()
+
+
+def lacking() -> str:
+    """What is not installed of the two, with the remedy; empty where both can be found."""
+    if find_spec(MODULE) is None:
+        return "TensorRT is not installed"
     try:
-        return all(find_spec(name) for name in (MODULE, "cuda.bindings"))
+        bindings = find_spec("cuda.bindings")
     except ModuleNotFoundError:  # no `cuda` to look into
-        return False
+        bindings = None
+    if bindings is None:
+        return (
+            "TensorRT is here and cuda-bindings is not: pip install 'cuda-bindings==13.*' into "
+            "edge-asd's environment ('==12.9.*' on JetPack 6 and wherever CUDA is 12)"
+        )
+    return ""
 
 
 def platform() -> TensorRtPlatform:

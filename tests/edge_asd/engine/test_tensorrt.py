@@ -16,12 +16,14 @@ from onnx import TensorProto, helper
 from support.tensorrt_fake import environment, fake_runtime
 from support.tiny import tiny_network, tiny_network_fp16
 
+from edge_asd.engine import tensorrt
 from edge_asd.engine.onnx import OnnxEngine
 from edge_asd.engine.tensorrt import (
     PlanOptions,
     TensorRtEngine,
     build_plan,
     installed,
+    lacking,
     platform,
 )
 from edge_asd.errors import EngineError
@@ -320,19 +322,21 @@ def test_nothing_of_it_is_imported_by_asking_whether_it_is_there():
     assert found.stdout.strip() == "True []"
 
 
-def test_it_is_not_installed_where_either_half_is_missing(monkeypatch):
-    from edge_asd.engine import tensorrt
+@pytest.mark.parametrize(
+    ("present", "lacks"),
+    [
+        ((), "TensorRT is not installed"),
+        (("cuda.bindings",), "TensorRT is not installed"),
+        (("tensorrt",), "cuda-bindings is not: pip install"),
+        (("tensorrt", "cuda.bindings"), ""),
+    ],
+)
+def test_what_is_missing_is_said_with_the_remedy(monkeypatch, present, lacks):
+    def find_spec(name):
+        if name == "cuda.bindings" and name not in present:
+            raise ModuleNotFoundError(name)
+        return name in present or None
 
-    def only(*present):
-        def find_spec(name):
-            if name == "cuda.bindings" and name not in present:
-                raise ModuleNotFoundError(name)
-            return name in present or None
-
-        return find_spec
-
-    for present in ((), ("tensorrt",), ("cuda.bindings",)):
-        monkeypatch.setattr(tensorrt, "find_spec", only(*present))
-        assert not installed()
-    monkeypatch.setattr(tensorrt, "find_spec", only("tensorrt", "cuda.bindings"))
-    assert installed()
+    monkeypatch.setattr(tensorrt, "find_spec", find_spec)
+    assert installed() == (not lacks)
+    assert lacks in lacking()
