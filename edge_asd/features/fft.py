@@ -80,25 +80,19 @@ class _Plans(threading.local):
         self.of = lru_cache(_PLANS)(lambda n: backend(max(1, _BLOCK_SAMPLES // n), n))
 
 
-class _Chosen:
-    """What transforms now."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.plans = name, _Plans(BACKENDS[name])
-
-
-_chosen = _Chosen(next(iter(BACKENDS)))
+_plans = {name: _Plans(backend) for name, backend in BACKENDS.items()}
+_chosen = next(iter(BACKENDS))
 
 
 def fft_backend() -> str:
     """Which library transforms: ``fftw`` or ``scipy``."""
-    return _chosen.name
+    return _chosen
 
 
 def use_fft_backend(name: str) -> None:
     """Transform with this one of `BACKENDS` from now on; for whoever compares them."""
     global _chosen  # noqa: PLW0603 - one library serves the whole process
-    _chosen = _Chosen(name)
+    _chosen = name
 
 
 def magnitudes(rows: FloatArray, out: FloatArray, taper: FloatArray | None = None) -> None:
@@ -111,7 +105,7 @@ def magnitudes(rows: FloatArray, out: FloatArray, taper: FloatArray | None = Non
 
     Cost: 0.3 ms (FFTW) or 0.8 ms (SciPy) for a row of 160 000 samples on one x86-64 core.
     """
-    plan = _chosen.plans.of(rows.shape[-1])
+    plan = _plans[_chosen].of(rows.shape[-1])
     size = len(plan.input)
     for begin in range(0, len(rows), size):
         block = rows[begin : begin + size]
