@@ -1,8 +1,9 @@
 """The daemon: wiring, threads, signals, drain.
 
 Threads: one ``capture-…`` a source, ``worker`` (the pipeline of all monitors), ``mqtt-pump``,
-``http``, ``control``, and ``enrol-…`` while a profile is computed. The main thread watches them and
-feeds systemd's watchdog only while all of them make progress.
+``http``, ``control``, ``enrol-…`` while a profile is computed, ``engine-build`` while TensorRT's
+plans are. The main thread watches them and feeds systemd's watchdog only while all of them make
+progress.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from edge_asd import __version__
 from edge_asd.common import Common
 from edge_asd.config import Config
 from edge_asd.control import ControlServer, Reply
+from edge_asd.engine_keeper import EngineKeeper
 from edge_asd.errors import EdgeAsdError
 from edge_asd.health import HealthBoard, ProgressWatch
 from edge_asd.memory import give_back, keep_modules
@@ -107,8 +109,10 @@ class Daemon:
                     connected=observer.connect,
                 )
                 closers.callback(reloader.close, _RELOAD_S)
+                keeper = self._keeper(parts)
+                closers.callback(keeper.close)
                 self._take_commands(parts, reloader, closers)
-                return self._supervise(parts, observer, reloader)
+                return self._supervise(parts, observer, reloader, keeper)
             finally:
                 self.notifier.stopping()
 
@@ -150,7 +154,20 @@ class Daemon:
             clock=common.clock,
         )
 
-    def _supervise(self, parts: Parts, observer: Observer, reloader: Reloader) -> int:
+    def _keeper(self, parts: Parts) -> EngineKeeper:
+        common = self._common
+        return EngineKeeper(
+            parts.serving,
+            lambda: parts.engine,
+            board=common.board,
+            metrics=common.metrics,
+            spawn=spawn,
+            builds=not self.options.once,
+        )
+
+    def _supervise(
+        self, parts: Parts, observer: Observer, reloader: Reloader, keeper: EngineKeeper
+    ) -> int:
         common, worker = self._common, parts.worker
         while not self._stop.is_set():
             failure = worker.failure or reloader.failure
@@ -166,6 +183,7 @@ class Daemon:
                 logger.info("ready monitors=%d device=%s", len(worker.monitors), self.config.device)
                 if parts.behind:  # it listens with what it has learned, and learns the other one
                     self._reload_wanted.set()
+            keeper.look()
             if self._done(parts):
                 if worker.errors:
                     raise worker.errors[0]

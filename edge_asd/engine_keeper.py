@@ -36,24 +36,26 @@ class EngineKeeper:
 
     Args:
         serving: The networks that score.
-        request: What was asked for.
+        request: What is asked for now.
         board: The checks.
         metrics: Prometheus.
         spawn: Starts threads.
+        builds: Whether the process stays for long enough to build anything.
     """
 
     def __init__(
         self,
         serving: Serving,
-        request: EngineRequest,
+        request: Callable[[], EngineRequest],
         *,
         board: HealthBoard,
         metrics: Metrics,
         spawn: Spawn,
+        builds: bool,
     ) -> None:
-        self._serving, self._request = serving, request
+        self._serving, self._request, self._builds = serving, request, builds
         self._board, self._metrics, self._spawn = board, metrics, spawn
-        self._considered = ""  # the bundle for which TensorRT was thought of
+        self._considered: tuple[str, EngineRequest] | None = None  # a bundle, and what was asked
         self._build: PlanBuild | None = None
         self._lost = ""
         """Why TensorRT is not used any more."""
@@ -65,9 +67,10 @@ class EngineKeeper:
             self._lost = networks.failure
             self._metrics.inference_error("tensorrt")
             self._spawn("engine-spare", lambda: self._replace(networks.bundle))
-        if networks.bundle.sha256 != self._considered:
-            self._considered = networks.bundle.sha256
-            self._consider(networks)
+        request = self._request()
+        if (networks.bundle.sha256, request) != self._considered:
+            self._considered = networks.bundle.sha256, request
+            self._consider(networks, request)
         self._board.set(CHECK, *self._health(networks))
 
     def close(self) -> None:
@@ -75,33 +78,31 @@ class EngineKeeper:
         if self._build is not None:
             self._build.close()
 
-    def _consider(self, networks: NetworkSet) -> None:
+    def _consider(self, networks: NetworkSet, request: EngineRequest) -> None:
         """Begin to build, if TensorRT could serve and does not."""
         self.close()
         self._build = None
-        wanted = self._request.name in ("auto", "tensorrt") and networks.backend != "tensorrt"
-        if wanted and not self._lost and find_spec("tensorrt") is not None:
+        wanted = request.name in ("auto", "tensorrt") and networks.backend != "tensorrt"
+        if self._builds and wanted and not self._lost and find_spec("tensorrt") is not None:
             from edge_asd.plan_build import PlanBuild  # noqa: PLC0415 - see above
 
-            self._build = PlanBuild(networks.bundle, self._request, self._serving.exchange)
+            self._build = PlanBuild(networks.bundle, request, self._serving.exchange)
             self._spawn("engine-build", self._build.run)
 
     def _replace(self, bundle: Bundle) -> None:
         """Have the engine serve that would without TensorRT."""
         try:
-            self._serving.exchange(open_networks(bundle, self._request)).result()
+            self._serving.exchange(open_networks(bundle, self._request())).result()
         except EdgeAsdError as error:  # what stands in goes on
             logger.warning("engine not exchanged reason=%s", error)
 
     def _health(self, networks: NetworkSet) -> tuple[Health, str]:
-        serves = f"{networks.backend} {networks.precision} serves"
-        if self._lost:
+        request, serves = self._request(), f"{networks.backend} {networks.precision} serves"
+        if self._lost and request.name in ("auto", "tensorrt"):
             return Health.WARNING, f"{serves} since TensorRT failed: {self._lost}"
-        if networks.backend == "tensorrt":
-            return Health.HEALTHY, serves
-        if self._build is not None:
+        if self._build is not None and networks.backend != "tensorrt":
             health, text = self._build.state
             return health, f"{serves}: {text}"
-        if self._request.name == "tensorrt":
-            return Health.WARNING, f"{serves}: {networks.reason or 'TensorRT is not installed'}"
-        return Health.HEALTHY, f"{serves}: {networks.reason}" if networks.reason else serves
+        text = f"{serves}: {networks.reason}" if networks.reason else serves
+        missed = request.name == "tensorrt" and networks.backend != "tensorrt"
+        return Health.WARNING if missed else Health.HEALTHY, text

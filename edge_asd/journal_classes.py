@@ -211,6 +211,29 @@ CLASSES = (
         each=False,
     ),
     MessageClass(
+        "engine-built",
+        "c5b3b35e72464fd2836c15662582cc5b",
+        "plan_build",
+        "engine build=done",
+        "TensorRT's plans were built and have taken over.",
+    ),
+    MessageClass(
+        "engine-not-built",
+        "874900a657fa47d4b7ad8cefca2f584b",
+        "plan_build",
+        "engine build=failed",
+        "TensorRT's plans cannot be built or must not be used; another engine goes on:"
+        " @EDGE_ASD_REASON@",
+    ),
+    MessageClass(
+        "engine-failed",
+        "743d6052a0114b2c80008ca7f837e929",
+        "engine",
+        "engine failed",
+        "TensorRT failed while it served. The very window was scored by ONNX Runtime, which goes on"
+        " until the daemon is restarted. @EDGE_ASD_REASON@",
+    ),
+    MessageClass(
         "worker-failed",
         "42cf89baf46a4869832a8e95ecdba8b1",
         "worker",

@@ -14,6 +14,8 @@ REMEDIES = {
     "again by itself",
     "configuration": "correct the file as the text says, then edge-asd reload; until then the one "
     "before is in force",
+    "engine": "nothing is lost, but scoring costs more than it could: see the log and the GPU "
+    "(nvidia-smi, tegrastats), then restart; engine: onnxruntime does without",
     "enrolment": "put right what the text names, then enrol again with edge-asd enrol",
     "events": _DISK,
     "evidence": "free space on the disk, or raise evidence.quota_mb",
