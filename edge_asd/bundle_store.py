@@ -62,6 +62,28 @@ def choose_bundle(state_dir: Path, explicit: str | None, monitors: Sequence[str]
     return load_bundle(explicit) if explicit else bundle_of(state_dir, monitors)
 
 
+def bundle_to_start_with(state_dir: Path, wanted: Bundle, monitors: Sequence[str]) -> Bundle:
+    """The bundle that monitors are enrolled with, until they have been learned again.
+
+    Args:
+        state_dir: Where profiles lie.
+        wanted: What the operator wants to serve.
+        monitors: Their names.
+
+    Raises:
+        ProfileError: See ``bundle_of``.
+        BundleError: It is damaged.
+    """
+    needed = {_needed_by(state_dir, name) for name in monitors} - {None, wanted.sha256}
+    return bundle_of(state_dir, monitors) if needed else wanted
+
+
+def learned_with_another(state_dir: Path, monitor: str, bundle: Bundle) -> str | None:
+    """The other bundle that a monitor's profile is of; None where there is none."""
+    needed = _needed_by(state_dir, monitor)
+    return None if needed in (None, bundle.sha256) else f"bundle {needed[:12]}"
+
+
 def _kept(state_dir: Path, sha256: str) -> Path:
     return state_dir / "bundles" / f"{sha256[:16]}.asd"
 

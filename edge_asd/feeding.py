@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from edge_asd.bundle import Bundle
 from edge_asd.capture import AlsaUri, CaptureThread, capture, parse_source
 from edge_asd.common import Common
 from edge_asd.config import Config, MonitorConfig
@@ -55,9 +56,14 @@ class Past:
     """The notice about its microphone that is open."""
 
     @classmethod
-    def of(cls, monitor: Monitor) -> Past:
-        """What another object for the same monitor goes on with; called by the worker."""
-        return cls(monitor.profile, monitor.alert, monitor.hearing.open_notice)
+    def of(cls, monitor: Monitor, learned: Profile | None = None) -> Past:
+        """What another object for the same monitor goes on with; called by the worker.
+
+        Args:
+            monitor: The object there is.
+            learned: What it has learned with networks that are about to serve.
+        """
+        return cls(learned or monitor.profile, monitor.alert, monitor.hearing.open_notice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +153,17 @@ class Feeding:
         """Make monitors with these networks from now on."""
         self._networks = networks
 
-    def past(self, name: str) -> Past:
+    def past(self, name: str, bundle: Bundle | None = None) -> Past:
         """What is on the disk of a monitor: the daemon may have been stopped during an alert.
+
+        Args:
+            name: Of the monitor.
+            bundle: That is about to serve; None for the one that does.
 
         Raises:
             EdgeAsdError: Its profile is damaged or of another bundle, or the store is not readable.
         """
-        folder, bundle = self._common.state_dir, self._networks.bundle
+        folder, bundle = self._common.state_dir, bundle or self._networks.bundle
         event, notice = self._store.open_event(name), self._store.open_notice(name)
         return Past(
             load_profile(folder, name, bundle) if has_profile(folder, name) else None,
@@ -161,8 +171,14 @@ class Feeding:
             notice.to_notice() if notice else None,
         )
 
-    def monitor(self, config: Config, section: MonitorConfig, past: Past) -> Monitor:
-        """A monitor that goes on where it was.
+    def monitor(
+        self,
+        config: Config,
+        section: MonitorConfig,
+        past: Past,
+        networks: NetworkSet | None = None,
+    ) -> Monitor:
+        """A monitor that goes on where it was; ``networks`` are those that are about to serve.
 
         Raises:
             ConfigError: Its rules do not fit the bundle.
@@ -170,7 +186,7 @@ class Feeding:
         self._common.metrics.init_monitor(section.name, queue_capacity=WINDOWS_QUEUED)
         return Monitor(
             section,
-            self._networks,
+            networks or self._networks,
             self._common.state_dir,
             self._report,
             profile=past.profile,

@@ -211,13 +211,18 @@ class Monitor:
                 self._recorder.finish()
             self._recorder = None
 
-    def retune(self, config: MonitorConfig) -> None:
-        """Go on with other rules for the same sound: a new start, in which alerts stay open."""
+    def retune(self, config: MonitorConfig, profile: Profile | None = None) -> None:
+        """Go on with other rules for the same sound: a new start, in which alerts stay open.
+
+        Args:
+            config: The operator's section.
+            profile: Another one that was learned; None for the present one.
+        """
         self.config = config
         listener, shown = self._listener, self._shown
         if listener is not None:
             listener.stop()
-            self._listen(listener.profile, listener.event)
+            self._listen(profile or listener.profile, listener.event)
             if shown is not None:
                 self._shown = shown
                 self._publish()
@@ -366,16 +371,20 @@ class Monitor:
             profile: What was learned with them; None where they are of the same bundle.
             config: The operator's section, which may have changed; that is a new start.
         """
+        if networks is self._networks:
+            return
         self._networks = networks
         if profile is not None:
             manifest = networks.bundle.manifest
             self._pause.hop_s = manifest.hop_samples / manifest.sample_rate
             self._report.books.open(self.name, _settled_after_s(manifest))
-        if self._listener is not None:
-            if self.switches.silent:
-                self.retain(None)  # what was heard before is over
-            self._listener.serve(networks, profile)
+        if self.switches.silent:
+            self.retain(None)  # what was heard before is over
         self._retain_s = None
+        if config is not None and config != self.config:
+            self.retune(config, profile)
+        elif self._listener is not None:
+            self._listener.serve(networks, profile)
 
     def exchange(self, profile: Profile, *, ended: str = "") -> None:
         """Go on listening with more or fewer references; ``ended``: why an open alert is over."""

@@ -75,6 +75,14 @@ class Normals:
         worker.learn_verb("normal", self._normal)
         worker.each_look.append(self.look)
 
+    def follow(self, bundle: Bundle) -> None:
+        """Profiles are of this bundle from now on."""
+        self._bundle = bundle
+
+    def learn_on(self, engine: EngineRequest) -> None:
+        """Have networks run on this from now on."""
+        self._engine = engine
+
     def stop(self) -> None:
         """Have what is being computed given up; called by the daemon at its end."""
         self._stopping.set()

@@ -16,17 +16,19 @@ from pathlib import Path
 
 from edge_asd.answers import engine_answer
 from edge_asd.books import Books
-from edge_asd.bundle_store import choose_bundle
+from edge_asd.bundle_store import bundle_to_start_with, choose_bundle
 from edge_asd.commands import Commands
 from edge_asd.common import Common
 from edge_asd.config import Config, OutboxConfig, engine_request
 from edge_asd.engine import NetworkSet, open_networks
+from edge_asd.engine_request import EngineRequest
 from edge_asd.errors import ConfigError
 from edge_asd.evidence.desk import EvidenceDesk
 from edge_asd.feeding import Feeding
 from edge_asd.history import History
 from edge_asd.ledger import Ledger
 from edge_asd.normals import Normals
+from edge_asd.profile_set import settle
 from edge_asd.publish.connect import birth, broker_settings, open_mqtt
 from edge_asd.publish.jsonl import JsonlSink
 from edge_asd.publish.mqtt import MqttSink
@@ -68,7 +70,11 @@ class Parts:
     def __init__(self, config: Config, common: Common, closers: ExitStack) -> None:
         self.config, self.common = config, common
         names = [monitor.name for monitor in config.monitors]
-        bundle = choose_bundle(common.state_dir, config.bundle, names)
+        settle(common.state_dir)
+        wanted = choose_bundle(common.state_dir, config.bundle, names)
+        bundle = wanted if common.once else bundle_to_start_with(common.state_dir, wanted, names)
+        self.behind = bundle.sha256 != wanted.sha256
+        """Whether the operator wants another bundle, which has yet to be learned with."""
         self.engine = engine_request(config, common.state_dir)
         """What networks run on."""
         self.serving = Serving(open_networks(bundle, self.engine))
@@ -112,6 +118,7 @@ class Parts:
         self.worker.at_start.append(lambda: schedule_this_thread(config.worker))
         Commands(self.worker, switchboard, self.report)
         normals = Normals(self.worker, bundle, common.state_dir, spawn=spawn, engine=self.engine)
+        self._normals = normals
         closers.callback(normals.stop)
         Rehearsals(self.worker, self.report, common.board, self.store, mqtt=lambda: self.mqtt)
         replay = replay_verb(self.store, lambda: self.report.topics if self.mqtt else None)
@@ -124,6 +131,9 @@ class Parts:
         self.worker.about["engine"] = lambda: engine_answer(self.serving.networks)
         self.serving.followers += [
             self.feeding.follow,
+            lambda networks: self.worker.follow(networks.bundle),
+            lambda networks: normals.follow(networks.bundle),
+            lambda networks: self.report.books.evidence.follow(networks.bundle.manifest),
             lambda networks: self.report.follow(model_of(networks)),
             self._show_model,
             lambda _networks: self.tell_who_is_there(),
@@ -133,6 +143,12 @@ class Parts:
         closers.callback(lambda: self._close_worker(runner))
         for feed in self.worker.feeds:
             feed.capture.start()
+
+    def learn_on(self, engine: EngineRequest) -> None:
+        """Have networks run on this from now on; by the worker."""
+        self.engine = engine
+        self.worker.enrolments.learn_on(engine)
+        self._normals.learn_on(engine)
 
     # Made anew by a reload
 

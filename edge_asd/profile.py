@@ -188,7 +188,15 @@ def save_profile(state_dir: Path, profile: Profile) -> Path:
     Raises:
         StorageError: It cannot be written; the old profile is whole.
     """
-    folder = profile_dir(state_dir, profile.monitor)
+    return write_profile(profile_dir(state_dir, profile.monitor), profile)
+
+
+def write_profile(folder: Path, profile: Profile) -> Path:
+    """Write a profile into a folder, as ``save_profile`` does.
+
+    Raises:
+        StorageError: As there.
+    """
     data = npz_bytes(_arrays(profile))
     digest = hashlib.sha256(data).hexdigest()
     name = f"references-{digest[:16]}.npz"

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from edge_asd.bundle_store import choose_bundle
 from edge_asd.capture import CaptureThread
-from edge_asd.config import Config, MonitorConfig
+from edge_asd.config import Config, MonitorConfig, engine_request
+from edge_asd.enrol import Progress
 from edge_asd.errors import ConfigError, PublishError
 from edge_asd.feed import Feed
 from edge_asd.feeding import Past, Seating, Wanted, arrange
@@ -21,11 +23,13 @@ from edge_asd.parts import DAY_S, MQTT_S, Parts, broker_identity, spawn
 from edge_asd.publish.jsonl import STDOUT, JsonlSink
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.remote import settable
+from edge_asd.successor import Successor, ToServe
+from edge_asd.swap import label_of
 from edge_asd.web.access import Token, listen_address, read_token
 from edge_asd.web.server import HttpServer
 
 REMOVED = "monitor removed"
-_FIXED = ("device", "bundle", "worker")
+_FIXED = ("device", "worker")
 _CLOSE_S = 2.5
 
 
@@ -41,11 +45,16 @@ class Changes:
     """Monitors that did not miss anything."""
     sections: tuple[str, ...]
     """Other sections that changed."""
+    serving: str = ""
+    """What scores now, and what did before; empty where that is the same."""
+    relearned: tuple[str, ...] = ()
+    """Monitors that were learned again, because another bundle scores."""
 
     @property
     def any(self) -> bool:
         """Whether anything is different."""
-        return bool(self.added or self.removed or self.changed or self.sections)
+        different = self.added or self.removed or self.changed or self.sections or self.serving
+        return bool(different)
 
 
 @dataclass(slots=True)
@@ -60,6 +69,8 @@ class _Prepared:
     http: HttpServer | None = None
     """None if it stays."""
     token: Token | None = None
+    successor: Successor | None = None
+    """None if the same networks go on."""
 
 
 class Reload:
@@ -73,6 +84,7 @@ class Reload:
     def __init__(self, parts: Parts, config: Config) -> None:
         self._parts, self._old, self._new = parts, parts.config, config
         self._identity: object = None
+        self._served = parts.serving.networks
         self._ready: _Prepared | None = None
 
     @property
@@ -108,20 +120,49 @@ class Reload:
                     "(systemctl restart edge-asd); nothing was changed"
                 )
 
-    def prepare(self) -> None:
+    def prepare(self, progress: Progress) -> None:
         """Make everything that is new.
+
+        Args:
+            progress: Called with a fraction and what is being done; whatever it raises ends this.
 
         Raises:
             EdgeAsdError: The daemon cannot work like that; nothing has changed.
         """
-        parts = self._parts
         self._identity = broker_identity(self._new)
+        successor = self._successor()
+        if successor is not None:
+            common = self._parts.common
+            now = common.clock.wall(common.clock.now())
+            successor.prepare(now=now, progress=progress)
+        try:
+            self._prepare(successor)
+        except BaseException:
+            if successor is not None:
+                successor.drop()
+            raise
+
+    def _successor(self) -> Successor | None:
+        """What takes the place of the networks that serve, where the operator wants others."""
+        parts, new = self._parts, self._new
+        sections = {section.name: section for section in new.monitors}
+        bundle = choose_bundle(parts.common.state_dir, new.bundle, list(sections))
+        engine = engine_request(new, parts.common.state_dir)
+        if bundle.sha256 == self._served.bundle.sha256 and engine == parts.engine:
+            return None
+        wanted = ToServe(bundle, engine, sections)
+        folder = parts.common.state_dir
+        return Successor(parts.serving, parts.worker, folder, wanted, spawn=spawn)
+
+    def _prepare(self, successor: Successor | None) -> None:
+        parts = self._parts
         feeds = parts.worker.feeds
-        ready = _Prepared(arrange(feeds, self._new.monitors))
+        ready = _Prepared(arrange(feeds, self._new.monitors), successor=successor)
+        bundle = successor.networks.bundle if successor is not None else None
         old = {monitor.name: monitor for monitor in parts.worker.monitors}
         for section in self._new.monitors:
             if section.name not in old:
-                ready.pasts[section.name] = parts.feeding.past(section.name)
+                ready.pasts[section.name] = parts.feeding.past(section.name, bundle)
         taken = [feed.capture.name for feed in feeds]
         for wanted in ready.seating.opened:
             names = [section.name for section in wanted.monitors]
@@ -156,6 +197,8 @@ class Reload:
             self._drop_jsonl(ready)
             if ready.http is not None:
                 ready.http.close()
+            if ready.successor is not None:
+                ready.successor.drop()
             raise
         self._close(gone)
         parts.config = self._new
@@ -176,7 +219,13 @@ class Reload:
             parts.common.registry.forget_monitor(name)
             parts.common.board.forget_monitor(name)
         parts.broker = self._identity
-        return changes
+        return changes if ready.successor is None else self._served_by(changes, ready.successor)
+
+    def _served_by(self, changes: Changes, successor: Successor) -> Changes:
+        """The changes, with what became of the networks."""
+        now = label_of(self._parts.serving.networks)
+        text = f"{now} instead of {label_of(self._served)}"
+        return replace(changes, serving=text, relearned=tuple(successor.learned))
 
     # Preparation
 
@@ -224,13 +273,17 @@ class Reload:
         leaving = [monitor for name, monitor in old.items() if seated.get(name) is not monitor]
         for monitor in leaving:
             worker.enrolments.refuse_while_computing(monitor.name)
-        made = {
-            section.name: parts.feeding.monitor(
-                self._new, section, ready.pasts.get(section.name) or Past.of(old[section.name])
-            )
-            for section in self._new.monitors
-            if section.name not in seated
-        }
+        successor = ready.successor
+        if successor is not None:
+            successor.decide()
+        networks = successor.networks if successor is not None else None
+        learned = successor.learned if successor is not None else {}
+        made = {}
+        for section in self._new.monitors:
+            name = section.name
+            if name not in seated:
+                past = ready.pasts.get(name) or Past.of(old[name], learned.get(name))
+                made[name] = parts.feeding.monitor(self._new, section, past, networks)
         # From here on nothing fails.
         for monitor in leaving:
             worker.enrolments.abandon(monitor.name)
@@ -243,6 +296,9 @@ class Reload:
             mqtt.adopt_states(parts.mqtt)
         parts.report.connect(mqtt, ready.jsonl, settable(self._new))
         before, worker.feeds = worker.feeds, list(self._feeds(ready, seated | made))
+        if successor is not None:
+            parts.learn_on(successor.engine)
+            successor.switch()
         self._retune(seated)
         return [feed for feed in before if feed not in worker.feeds]
 

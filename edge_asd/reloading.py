@@ -16,6 +16,7 @@ from edge_asd.clock import rfc3339
 from edge_asd.config import Config
 from edge_asd.doctor.configuration import examine, read_of
 from edge_asd.doctor.findings import Finding, Status, refuse_failures
+from edge_asd.enrol import Progress
 from edge_asd.errors import BusyError, EdgeAsdError
 from edge_asd.health import Health
 from edge_asd.metrics_reload import ReloadMetrics
@@ -52,12 +53,17 @@ class Reloader:
         self._parts, self._reread = parts, reread
         self._notifier, self._connected = notifier, connected
         self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._step = ""  # that was told last
         common = parts.common
         self._metrics = ReloadMetrics(common.registry, common.started_at)
         self._healthy(common.started_at)
 
-    def reload(self) -> dict[str, Any]:
+    def reload(self, progress: Progress = lambda _done, _text: None) -> dict[str, Any]:
         """Read the configuration and go on with it.
+
+        Args:
+            progress: Told how far it is, where another bundle has to be learned with.
 
         Returns:
             What is different now.
@@ -70,7 +76,7 @@ class Reloader:
             raise BusyError("a reload is under way; wait for its end")
         try:
             self._notifier.reloading()
-            changes = self._reload()
+            changes = self._reload(progress)
             return {"applied": changes.any, **asdict(changes)}
         except EdgeAsdError as error:
             self._refused(error)
@@ -81,14 +87,15 @@ class Reloader:
 
     def close(self, timeout_s: float) -> None:
         """Reload no more, and wait for a reload that is under way."""
+        self._stopping.set()
         self._lock.acquire(timeout=timeout_s)
 
-    def _reload(self) -> Changes:
+    def _reload(self, progress: Progress) -> Changes:
         config = self._reread()
         exchange = Reload(self._parts, config)
         exchange.refuse_what_is_fixed()
         self._refuse_what_is_wrong(config)
-        exchange.prepare()
+        exchange.prepare(lambda done, text: self._tell(progress, done, text))
         before = self._parts.mqtt
         try:
             changes = exchange.carry_out()
@@ -120,11 +127,21 @@ class Reloader:
         examined = examine(read_of(config, "reload"), common.state_dir, os.environ, now_s=now_s)
         return [finding for finding in examined.findings if finding.status is Status.FAILED]
 
+    def _tell(self, progress: Progress, done: float, text: str) -> None:
+        if self._stopping.is_set():
+            raise BusyError("nothing was changed, the daemon is stopping; reload again")
+        progress(done, text)
+        if text != self._step:
+            self._step = text
+            logger.info("reload step=%r done=%.0f%%", text, 100 * done)
+
     def _took(self, changes: Changes) -> None:
         clock = self._parts.common.clock
         at = clock.wall(clock.now())
         self._metrics.took(changed=changes.any, at=at)
         self._healthy(at)
+        if changes.serving:
+            logger.info("reload serving=%r", changes.serving)
         logger.info(
             "reload result=%s added=%s removed=%s changed=%s kept=%s sections=%s",
             "applied" if changes.any else "unchanged",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 from edge_asd.alerting import persistence_of
+from edge_asd.config import AlertConfig, MonitorConfig
 from edge_asd.engine import NetworkSet
 from edge_asd.errors import BusyError, EdgeAsdError, ProfileError
 from edge_asd.monitor import Monitor
@@ -68,30 +69,43 @@ class Serving:
             raise RuntimeError("nobody is served yet")
         return self._worker.between_rounds(lambda: self.switch(networks, profiles))
 
-    def switch(self, networks: NetworkSet, profiles: Mapping[str, Profile] | None = None) -> None:
+    def switch(
+        self,
+        networks: NetworkSet,
+        profiles: Mapping[str, Profile] | None = None,
+        sections: Mapping[str, MonitorConfig] | None = None,
+    ) -> None:
         """The same at once; by the worker, between two rounds.
+
+        Args:
+            networks: As there.
+            profiles: As there.
+            sections: What monitors go by from now on, by name, where that changes, too.
 
         Raises:
             EdgeAsdError: They are refused, and nothing has changed.
         """
         before, monitors = self._networks, self._worker.monitors if self._worker else []
         try:
+            if profiles is None and networks.bundle.sha256 != before.bundle.sha256:
+                raise ProfileError(
+                    f"nothing has been learned with {networks.bundle.label}: it cannot take the "
+                    f"place of {before.bundle.label}"
+                )
             for monitor in monitors:
-                _refuse(monitor, networks, before, profiles)
+                after = (sections or {}).get(monitor.name, monitor.config)
+                _refuse(monitor, networks, before, profiles, after.alert)
         except EdgeAsdError:
             networks.close()
             raise
         self._networks = networks
         for monitor in monitors:
-            monitor.serve(networks, (profiles or {}).get(monitor.name))
+            section = (sections or {}).get(monitor.name)
+            monitor.serve(networks, (profiles or {}).get(monitor.name), section)
         for follow in self.followers:
             follow(networks)
         before.close()
-        logger.info(
-            "networks exchanged bundle=%s engine=%s precision=%s before=%s/%s/%s",
-            *(networks.bundle.label, networks.backend, networks.precision),
-            *(before.bundle.label, before.backend, before.precision),
-        )
+        logger.info("networks serve now=%r before=%r", label_of(networks), label_of(before))
 
     def close(self) -> None:
         """Nobody scores any more."""
@@ -103,6 +117,7 @@ def _refuse(
     networks: NetworkSet,
     before: NetworkSet,
     profiles: Mapping[str, Profile] | None,
+    alert: AlertConfig,
 ) -> None:
     """Keep a monitor from going on with networks that it cannot go on with.
 
@@ -111,10 +126,9 @@ def _refuse(
         BusyError: An alert is open that rests on other networks.
         ConfigError: Its rules do not fit them.
     """
-    if networks.bundle.sha256 == before.bundle.sha256 and profiles is None:
+    if profiles is None:  # the same bundle: what was learned counts for these networks, too
         return
-    learned = (profiles or {}).get(monitor.name)
-    if monitor.profile is not None and learned is None:
+    if monitor.profile is not None and monitor.name not in profiles:
         raise ProfileError(
             f"{monitor.name}: has learned nothing with {networks.bundle.label}: its profile is of "
             f"{before.bundle.label}"
@@ -124,7 +138,12 @@ def _refuse(
             f"{monitor.name}: an alert is open, {monitor.alert.id}, and rests on scores of "
             f"{before.bundle.label}; wait for its end"
         )
-    persistence_of(monitor.config.alert, networks.bundle.manifest)
+    persistence_of(alert, networks.bundle.manifest)
+
+
+def label_of(networks: NetworkSet) -> str:
+    """Networks for people."""
+    return f"{networks.bundle.label} on {networks.backend} {networks.precision}"
 
 
 def model_of(networks: NetworkSet) -> ModelRef:

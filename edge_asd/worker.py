@@ -84,8 +84,7 @@ class Worker:
         self.at_end: list[Callable[[], None]] = []
         """Called when nothing more is heard."""
         self._report, self._drain_s, self._clock = report, drain_s, clock
-        manifest = bundle.manifest
-        self._overload = Overload(manifest.window_samples // manifest.hop_samples)
+        self._overload = _overload_of(bundle)
         self._show_overload()
         self._desk = Desk(self.audit)
         self.submit, self.between_rounds = self._desk.submit, self._desk.have_done
@@ -165,6 +164,14 @@ class Worker:
         finally:
             self._report.log.retry()
             self._report.log.give_up()
+
+    def follow(self, bundle: Bundle) -> None:
+        """Another bundle serves from now on, whose windows may be of another length."""
+        self._enrolments.follow(bundle)
+        self._overload = _overload_of(bundle)
+        for monitor in self.monitors:
+            monitor.stretch(self._overload.stretch)
+        self._show_overload()
 
     def stop(self) -> None:
         """End after the blocks that are already here."""
@@ -348,3 +355,8 @@ class Worker:
                 return feed
         known = ", ".join(monitor.name for monitor in self.monitors)
         raise UsageError(f"the daemon has no monitor {name!r}; it has: {known}")
+
+
+def _overload_of(bundle: Bundle) -> Overload:
+    """Every sample lies in a scored window, however far the hop is stretched."""
+    return Overload(bundle.manifest.window_samples // bundle.manifest.hop_samples)

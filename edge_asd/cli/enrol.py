@@ -37,6 +37,7 @@ from edge_asd.learning import (
     refuse_during_alert,
 )
 from edge_asd.profile import profile_dir
+from edge_asd.profile_set import settle
 from edge_asd.publish.store import FILE_NAME, EventStore
 from edge_asd.records import State
 from edge_asd.reservoir import PieceWriter
@@ -170,6 +171,7 @@ def _enrol_here(
     bundle = choose_bundle(folder, bundle_file, [section.name])
     request = enrol_request(section, bundle.manifest)
     with StateLock(folder):
+        settle(folder)
         refuse_during_alert(section.name, _open_alert(folder, section.name), force=force)
         learned: Learned
         if files:

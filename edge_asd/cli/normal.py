@@ -32,6 +32,7 @@ from edge_asd.normal_orders import NormalCommand, answer, owner_of, refuse_maski
 from edge_asd.previewing import Tuning
 from edge_asd.profile import Profile, load_profile
 from edge_asd.profile_file import confirmed_in
+from edge_asd.profile_set import settle
 from edge_asd.state_dir import StateLock, socket_path
 from edge_asd.target_store import save_with_targets
 
@@ -140,6 +141,7 @@ class _Here:
             if command.preview:
                 return self._confirm(command, bar)
             with StateLock(self._folder):
+                settle(self._folder)
                 return self._undo(command) if command.undo else self._confirm(command, bar)
 
     def _confirm(self, command: NormalCommand, bar: Bar) -> dict[str, Any]:

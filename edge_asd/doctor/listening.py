@@ -9,14 +9,15 @@ from pathlib import Path
 
 from edge_asd.alerting import persistence_of
 from edge_asd.bundle import Bundle
-from edge_asd.bundle_store import choose_bundle
+from edge_asd.bundle_store import choose_bundle, learned_with_another
 from edge_asd.capture import AlsaUri, ExecUri, FileUri, parse_source
 from edge_asd.capture.cards import read_cards
 from edge_asd.config import Config, MonitorConfig
 from edge_asd.doctor.findings import Finding, of_error, ok, warning
 from edge_asd.errors import EdgeAsdError
 from edge_asd.manifest import Manifest
-from edge_asd.profile import Profile, has_profile, load_profile
+from edge_asd.profile import Profile, has_profile, load_profile, profile_dir
+from edge_asd.reservoir import PieceSource
 
 _LIST = "see what there is: edge-asd devices"
 
@@ -73,6 +74,10 @@ def _examine_monitor(
     profile: Profile | None = None
     if bundle is not None:
         findings.extend(_examine_rules(section, bundle.manifest))
+        other = learned_with_another(state_dir, name, bundle)
+        if other is not None:
+            findings.append(_to_be_learned(name, state_dir, other, bundle))
+            return Learned(section, enrolled, None), findings
         try:
             profile = load_profile(state_dir, name, bundle) if enrolled else None
         except EdgeAsdError as error:
@@ -81,6 +86,16 @@ def _examine_monitor(
             findings.append(_told_of(name, section, profile))
     provisional = profile.calibration.provisional if profile else None
     return Learned(section, enrolled, provisional), findings
+
+
+def _to_be_learned(name: str, state_dir: Path, other: str, bundle: Bundle) -> Finding:
+    """What becomes of a profile of another bundle: it is learned again, if its audio was kept."""
+    label, text = f"{name}: profile", f"learned with {other}, but {bundle.label} is wanted"
+    try:
+        PieceSource(profile_dir(state_dir, name) / "reservoir")
+    except EdgeAsdError as error:
+        return of_error(label, type(error)(f"{text}, and {error}"))
+    return ok(label, f"{text}: a daemon learns it again from the sound that was kept")
 
 
 def _examine_rules(section: MonitorConfig, manifest: Manifest) -> Iterator[Finding]:

@@ -90,6 +90,10 @@ class EvidenceDesk:
             keep_s=config.keep_days * _DAY_S,
         )
 
+    def follow(self, manifest: Manifest) -> None:
+        """Clips that come from now on are of alerts that this bundle raised."""
+        self._manifest = manifest
+
     def start(self) -> None:
         """Begin to work; evidence of earlier runs is put in order first, as far as possible."""
         self._keeper.start()

@@ -229,7 +229,7 @@ def test_networks_that_a_monitor_cannot_go_on_with_are_refused_and_change_nothin
             assert serving.networks is before
             assert monitor.profile is profile
 
-        refuses(ProfileError, "has learned nothing with longer", None)
+        refuses(ProfileError, "nothing has been learned with longer", None)
         refuses(ProfileError, "has learned nothing", {"fan": theirs})
         monitor.config = monitor.config.model_copy(update={"alert": AlertConfig(above_s=1.3)})
         refuses(ConfigError, "set it above", {"pump-1": theirs})
