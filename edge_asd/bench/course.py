@@ -40,7 +40,7 @@ class Times:
     """0: no load."""
 
 
-FULL = Times(8.0, 4.0, True, 30.0, 3, 30.0, 8.0, 20.0)  # noqa: FBT003 - the fields name it
+FULL = Times(6.0, 3.0, True, 30.0, 2, 25.0, 6.0, 15.0)  # noqa: FBT003 - the fields name it
 QUICK = Times(2.0, 1.5, False, 0.0, 1, 8.0, 0.0, 0.0)  # noqa: FBT003 - the fields name it
 
 

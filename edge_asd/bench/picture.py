@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from edge_asd.bench.lateness import SHARE_OF_HOP
@@ -122,12 +123,13 @@ def _mark(sheet: Sheet, box: Box, across: Scale, found: Capacity) -> None:
 def _delivery(sheet: Sheet, box: Box, deliveries: Sequence[Delivery]) -> None:
     """Cumulative: how many events were there after so long."""
     longest = max(one.latency_ms.worst for one in deliveries)
-    across = Scale(0.0, _HEADROOM * longest, box.left, box.right - 1)
+    decades = max(2, math.ceil(math.log10(longest)))
+    across = Scale(0.0, decades, box.left, box.right - 1)
     up = Scale(0.0, 100.0, box.bottom - 1, box.top)
-    sheet.axes(box, across, up, below="ms")
+    sheet.axes(box, across, up, below="ms", powers=True)
     entries = []
     for one, colour in zip(deliveries, (BLUE, ORANGE), strict=False):
-        delays = sorted(one.delays_ms)
+        delays = [math.log10(max(1.0, delay)) for delay in sorted(one.delays_ms)]
         shares = [100.0 * number / len(delays) for number in range(len(delays) + 1)]
         # A step up at every delay: (delay, share before), (delay, share from then on).
         steps = [(x, share) for n, x in enumerate(delays) for share in shares[n : n + 2]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
@@ -54,16 +55,17 @@ class Sheet:
         """Name a chart."""
         self.text(box.left, box.top - 14, text, size=14)
 
-    def axes(self, box: Box, across: Scale, up: Scale, *, below: str) -> None:
-        """A frame, a grid and its numbers."""
+    def axes(self, box: Box, across: Scale, up: Scale, *, below: str, powers: bool = False) -> None:
+        """A frame, a grid and its numbers; with ``powers`` those below are powers of ten."""
         for value in up.ticks(6):
             y = up.pixel(value)
             self._draw.line((box.left, y, box.right - 1, y), fill=LIGHT)
             self.text(box.left - 6, y, f"{value:g}", anchor="rm")
-        for value in across.ticks(8):
-            x = across.pixel(value)
+        whole = range(math.ceil(across.low), math.floor(across.high) + 1)
+        for value in whole if powers else across.ticks(8):
+            x, shown = across.pixel(value), 10.0**value if powers else value
             self._draw.line((x, box.top, x, box.bottom - 1), fill=LIGHT)
-            self.text(x, box.bottom + 11, f"{value:g}", anchor="mm")
+            self.text(x, box.bottom + 11, f"{shown:g}", anchor="mm")
         self._draw.rectangle((box.left, box.top, box.right - 1, box.bottom - 1), outline=INK)
         self.text((box.left + box.right) / 2, box.bottom + 28, below, colour=GREY, anchor="mm")
 
