@@ -27,14 +27,15 @@ PIP = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps"]
 
 
 def _versions(target: Target, uv: Path) -> str:
-    """Every dependency with its version, one a line; and pip, which installs them."""
+    """Every dependency with its version, one a line; pip, which installs them; what is beyond."""
     command = [uv, "pip", "compile", "--quiet", "--only-binary", ":all:", "--no-header"]
     command += ["--no-annotate", "--python-version", target.python, "--python-platform"]
     command += [f"{target.machine}-manylinux_{target.glibc.replace('.', '_')}"]
     command += ["--constraint", "constraints.txt", "pyproject.toml"]
     found = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
     pins = (ROOT / "constraints.txt").read_text().splitlines()
-    return "\n".join([found, *(pin for pin in pins if pin.startswith("pip=="))])
+    pip = (pin for pin in pins if pin.startswith("pip=="))
+    return "\n".join([found, *pip, *target.beyond])
 
 
 def _wheels(target: Target, versions: str, scratch: Path) -> list[str]:

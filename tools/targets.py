@@ -18,6 +18,12 @@ DISTRIBUTIONS = {
 }
 """Minor version of CPython, and of the C library (at most the distribution's own)."""
 
+JETPACK = {
+    "ubuntu22.04/arm64": ("cuda-bindings==12.9.10", "cuda-pathfinder==1.8.3"),
+    "ubuntu24.04/arm64": ("cuda-bindings==13.5.0", "cuda-pathfinder==1.9.0"),
+}
+"""What reaches the GPU for the TensorRT that JetPack brings: CUDA 12 with JetPack 6, 13 with 7."""
+
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 """As in ``dpkg --print-architecture``, and as in ``uname -m``."""
 
@@ -83,6 +89,11 @@ class Target:
     def lock(self) -> Path:
         """File that names every dependency's wheel."""
         return LOCKS / f"cp{self.python.replace('.', '')}-{self.machine}.txt"
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """Packages that its devices need and others do not, with their versions."""
+        return JETPACK.get(self.text, ())
 
     def pip_options(self) -> Iterator[str]:
         """Options that make pip choose wheels for the target instead of for this computer."""

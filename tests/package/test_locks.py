@@ -54,10 +54,23 @@ def test_every_target_has_what_the_device_needs_in_the_pinned_versions(tools):
     _, targets = tools
     for target in targets.TARGETS:
         found = locked(target)
-        assert device_needs() | {"pip"} <= set(found), target.text
+        beyond = dict(one.split("==") for one in target.beyond)
+        assert device_needs() | {"pip"} | set(beyond) <= set(found), target.text
         assert "torch" not in found
-        pinned = pins(target.python)
+        pinned = pins(target.python) | beyond
         assert found == {name: pinned[name] for name in found}, f"make lock: {target.text}"
+
+
+def test_the_packages_for_jetpack_bring_what_reaches_its_gpu(tools):
+    _, targets = tools
+    versions = {
+        target.text: locked(target).get("cuda-bindings", "").split(".")[0]
+        for target in targets.TARGETS
+    }
+    assert {text: one for text, one in versions.items() if one} == {
+        "ubuntu22.04/arm64": "12",
+        "ubuntu24.04/arm64": "13",
+    }
 
 
 def test_the_environment_is_filled_by_pip_and_does_not_hold_it(tools, tmp_path):
