@@ -30,10 +30,11 @@ class Desk:
 
     Args:
         audit: Writes down who asked for what.
+        wake: Called when there is a task.
     """
 
-    def __init__(self, audit: Audit) -> None:
-        self._audit = audit
+    def __init__(self, audit: Audit, wake: Callable[[], None] = lambda: None) -> None:
+        self._audit, self._wake = audit, wake
         self._verbs: dict[str, Verb] = {}
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
 
@@ -44,6 +45,7 @@ class Desk:
     def post(self, task: Task) -> None:
         """Have something done that tells nobody of its end."""
         self._tasks.put(task)
+        self._wake()
 
     def have_done(self, action: Callable[[], T]) -> Future[T]:
         """Have something done."""
@@ -55,14 +57,14 @@ class Desk:
             except EdgeAsdError as error:
                 result.set_exception(error)
 
-        self._tasks.put(carry_out)
+        self.post(carry_out)
         return result
 
     def submit(self, request: Mapping[str, Any], progress: Reply) -> Future[dict[str, Any]]:
         """Have a command carried out."""
         result: Future[dict[str, Any]] = Future()
         self._audit.follow(request, result)
-        self._tasks.put(lambda: self._command(request, progress, result))
+        self.post(lambda: self._command(request, progress, result))
         return result
 
     def carry_out(self) -> None:

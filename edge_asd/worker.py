@@ -35,7 +35,7 @@ from edge_asd.report import Reporter
 
 logger = logging.getLogger(__name__)
 
-_LOOK_S = 0.1
+_LOOK_S = 0.25
 """So often it looks after sources that deliver nothing, and for what others have asked."""
 
 
@@ -80,13 +80,13 @@ class Worker:
         self.at_start: list[Callable[[], None]] = []
         """Called in the worker's own thread, before anything is heard."""
         self.each_look: list[Callable[[], None]] = []
-        """Called ten times a second: what else has to look at the time."""
+        """Called four times a second: what else has to look at the time."""
         self.at_end: list[Callable[[], None]] = []
         """Called when nothing more is heard."""
         self._report, self._drain_s, self._clock = report, drain_s, clock
         self._overload = _overload_of(bundle)
         self._show_overload()
-        self._desk = Desk(self.audit)
+        self._desk = Desk(self.audit, self._arrivals.wake)
         self.submit, self.between_rounds = self._desk.submit, self._desk.have_done
         """For other threads: have a command, or something else, carried out between two rounds."""
         self.learn_verb = self._desk.learn
@@ -176,6 +176,7 @@ class Worker:
     def stop(self) -> None:
         """End after the blocks that are already here."""
         self._stop.set()
+        self._arrivals.wake()
 
     def stop_enrolments(self, timeout_s: float) -> None:
         """Have profiles that are being computed given up."""
@@ -184,7 +185,7 @@ class Worker:
     # Rounds
 
     def _round(self) -> None:
-        """Hear a block of every source that has one, or wait until one has."""
+        """Hear every source of which audio is due, or wait until that of one is."""
         self.progress += 1
         self._desk.carry_out()
         if self._clock() >= self._look_at_s:
@@ -196,16 +197,16 @@ class Worker:
             feed.expect()
 
     def _streams(self, feed: Feed) -> Iterator[Steps[None]]:
-        """What all monitors of a source make of its oldest block."""
+        """What all monitors of a source make of its oldest audio."""
         rate = feed.capture.sample_rate
         if feed not in self._feeds or not self._wants_audio(feed) or rate is None:
             return
-        block = feed.capture.get(0.0)
+        block = feed.capture.take()
         if block is None:
             return
         queued_s, dropped = feed.capture.held_s, feed.was_dropped()
         feed.down = ""
-        if queued_s:
+        if feed.capture.due:
             self._arrivals.announce(feed)  # its turn comes again after that of the others
         for monitor in feed.monitors:
             yield self._hear(monitor, block, rate, queued_s=queued_s, dropped=dropped)
@@ -238,7 +239,9 @@ class Worker:
             if feed.done:
                 self._wait(feed)
             elif feed.capture.held_s:
-                self._arrivals.announce(feed)  # a file had to wait while a profile was computed
+                # A file had to wait while a profile was computed; of what is down comes no more.
+                if feed.capture.due or not feed.capture.status().up:
+                    self._arrivals.announce(feed)
             elif self._wants_audio(feed):
                 self._look_after(feed)
 

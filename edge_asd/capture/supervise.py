@@ -134,19 +134,29 @@ class CaptureThread:
             self._forget()
 
     def tell(self, announce: Callable[[], None]) -> None:
-        """Have this called when a block comes, or the end: whoever reads may wait elsewhere."""
+        """Have this called when audio is due, or the end: whoever reads may wait elsewhere."""
         self._queue.tell(announce)
 
     def expect(self, index: int) -> None:
-        """Have a block end at this stream index, if the source can: somebody waits for the sample.
+        """Have audio announced once it has come up to this stream index: somebody waits for it.
 
-        A wish: it changes when audio comes, and nothing else.
+        A block ends there, if the source can. It changes when audio comes, and nothing else.
         """
+        self._queue.expect(index)
         with self._lock:
             source = self._source
         at = self._timeline.source_index(index)
         if isinstance(source, PunctualSource) and at is not None and at > 0:
             source.expect(at)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to take what there is."""
+        return self._queue.due
+
+    def take(self) -> Block | None:
+        """Take what is there, up to half a second and a block of it; None if there is nothing."""
+        return self._queue.take()
 
     def get(self, timeout_s: float) -> Block | None:
         """Take the oldest block; None if none came in time or none will ever come."""

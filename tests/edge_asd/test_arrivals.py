@@ -55,3 +55,11 @@ def test_nobody_is_lost_however_many_announce_themselves_at_once():
         found |= set(here)
     for thread in threads:
         thread.join(PATIENCE_S)
+
+
+def test_whoever_waits_can_be_woken_up_for_something_else():
+    arrivals = Arrivals()
+    arrivals.wake()
+    assert arrivals.take(PATIENCE_S) == []
+    arrivals.announce("pump")
+    assert arrivals.take(PATIENCE_S) == ["pump"]

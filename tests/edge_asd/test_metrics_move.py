@@ -131,7 +131,11 @@ class Source:
     def expect(self, _index):
         pass
 
-    def get(self, _timeout_s):
+    @property
+    def due(self):
+        return self._block is not None
+
+    def take(self):
         block, self._block = self._block, None
         return block
 

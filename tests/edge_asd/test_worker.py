@@ -66,7 +66,12 @@ class Live:
     def expect(self, _index):
         """Its blocks come as they come."""
 
-    def get(self, _timeout_s):
+    @property
+    def due(self):
+        """Whether a block has come."""
+        return self.held_s >= BLOCK / RATE
+
+    def take(self):
         """The next block, once it has come."""
         if self.held_s < BLOCK / RATE:
             return None

@@ -63,6 +63,10 @@ class QuickCapture(CaptureThread):
         self._pace.gate.wait()
         return super().get(min(timeout_s, GLANCE_S))
 
+    def take(self) -> Block | None:
+        self._pace.gate.wait()
+        return super().take()
+
     def close(self) -> None:
         self._pace.poke()
         super().close()
