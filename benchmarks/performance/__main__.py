@@ -1,6 +1,7 @@
 """Measure the product on this machine and write ``docs/performance.md``: what ``make bench`` does.
 
     python -m benchmarks.performance [--recordings DIR] [--only PART,PART] [--again] [--page-only]
+                                     [--page FILE]
 
 It takes a quarter of an hour on two cores that have nothing else to do, and some minutes more the
 first time, when the network is trained. What is interrupted goes on with the next call; what is
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--only", help="Measure these parts anew, joined by commas; keep the rest.")
     parser.add_argument("--again", action="store_true", help="Begin anew what was interrupted.")
     parser.add_argument("--page-only", action="store_true", help="Write the page as measured.")
+    parser.add_argument("--page", type=Path, default=PAGE, help="Where to; pictures lie beside it.")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     setting = Setting(arguments.folder, arguments.recordings)
@@ -44,9 +46,9 @@ def main() -> None:
     from benchmarks.performance.page import write_page  # noqa: PLC0415 - loads matplotlib
 
     found = json.loads(run_file.read_text(encoding="utf-8"))
-    write_page(PAGE, found)
+    write_page(arguments.page, found)
     missing = [name for name, part in found["parts"].items() if part["figures"] is None]
-    print(f"{PAGE.relative_to(ROOT)} written", f"without {', '.join(missing)}" if missing else "")
+    print(f"{arguments.page} written", f"without {', '.join(missing)}" if missing else "")
 
 
 def measure(setting: Setting, run_file: Path, only: set[str], *, again: bool) -> None:

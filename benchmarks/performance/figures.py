@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,8 +34,9 @@ class Run:
 
     def benches(self) -> dict[str, Any]:
         """What ``edge-asd bench`` gave, by bundle and engine."""
-        found = (self.part(name) for name in self.found["parts"] if name.startswith("bench"))
-        return {titled(one): one for one in found if one is not None}
+        names = [name for name in self.found["parts"] if name.startswith("bench")]
+        found = {name: self.part(name) for name in names if self.part(name) is not None}
+        return {titled(name, one): one for name, one in found.items()}
 
     def ratio(self, one: str, other: str) -> dict[str, float] | None:
         """Windows a second of one contestant as a multiple of another's; None without them."""
@@ -57,9 +59,10 @@ class Run:
         return max(rates, key=rates.__getitem__, default=None)
 
 
-def titled(bench: Mapping[str, Any]) -> str:
+def titled(part: str, bench: Mapping[str, Any]) -> str:
     """What the page calls a run of ``edge-asd bench``."""
-    return f"{bench['bundle']}, {bench['engine']} {bench['precision']}"
+    chosen = "auto: " if part.endswith("-auto") else ""
+    return f"{bench['bundle']}, {chosen}{bench['engine']} {bench['precision']}"
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -68,9 +71,11 @@ def number(value: float, digits: int = 3) -> str:
     >>> number(0.012345), number(123.456), number(87654.3), number(2.0)
     ('0.0123', '123', '87 654', '2.00')
     """
-    if abs(value) >= 10 ** (digits - 1):
+    rounded = float(f"{value:.{digits - 1}e}")
+    if abs(rounded) >= 10 ** (digits - 1):
         return f"{value:,.0f}".replace(",", " ")
-    return f"{value:#.{digits}g}"
+    places = digits - 1 - math.floor(math.log10(abs(rounded))) if rounded else digits - 1
+    return f"{value:.{places}f}"
 
 
 def spread(values: Mapping[str, float], digits: int = 3) -> str:

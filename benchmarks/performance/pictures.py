@@ -87,12 +87,13 @@ def _monitors(run: Run) -> Figure | None:
         return None
     figure = Figure(figsize=(WIDTH, 5.2), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
-    for number, (name, (_, capacity)) in enumerate(measured.items()):
+    for number, (name, (bench, capacity)) in enumerate(measured.items()):
         look = {"color": COLOURS[number], "marker": MARKERS[number % len(MARKERS)], "linestyle": ""}
         points = capacity["points"]
         monitors = [one["monitors"] for one in points]
         left.plot(monitors, [100 * one["busy"] for one in points], **look, label=name)
         _draw_line(left, [one for one in points if one["sustained"]], COLOURS[number])
+        _draw_daemon(left, bench, COLOURS[number])
         look["linestyle"] = STYLES[number % len(STYLES)]
         right.plot(monitors, [one["lateness_ms"]["p99"] for one in points], **look, label=name)
     hop_ms = max(1e3 * capacity["hop_s"] for _, capacity in measured.values())
@@ -118,6 +119,18 @@ def _draw_line(axes: Axes, points: list[dict[str, Any]], colour: str) -> None:
     slope, offset, _ = straight_line(monitors, [one["busy"] for one in points])
     ends = np.asarray([0, max(monitors)])
     axes.plot(ends, 100 * (slope * ends + offset), color=colour, linewidth=1.0)
+
+
+def _draw_daemon(axes: Axes, bench: dict[str, Any], colour: str) -> None:
+    """Whole daemons with some monitors."""
+    details = bench["details"]
+    points = [tuple(one) for one in (details.get("scale") or {}).get("cpu_shares", [])]
+    loaded = details.get("loaded")
+    points += [(loaded["monitors"], loaded["cpu_share"])] if loaded else []
+    if points:
+        monitors, shares = zip(*sorted(points), strict=True)
+        label = "… as a whole daemon"
+        axes.plot(monitors, 100 * np.asarray(shares), "x:", color=colour, label=label)
 
 
 def _latency(run: Run) -> Figure | None:
