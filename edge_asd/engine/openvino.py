@@ -55,7 +55,7 @@ class OpenVinoEngine:
             raise EngineError(f"{label}: OpenVINO computes in {' or '.join(_HINTS)} here")
         self.precision, self.label = precision, label
         self._request = _compiled(network, label, threads, precision).create_infer_request()
-        _give_back_memory()
+        give_back_memory()
 
     def embed(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
         """Embed a batch of windows: inputs (B, …) -> (B, S, D) float32."""
@@ -79,7 +79,7 @@ class OpenVinoEngine:
         del self._request
 
 
-def _openvino() -> Any:
+def load_openvino() -> Any:
     """The package, kept from telling its makers that somebody imports it.
 
     It would ask a thread to reach www.google-analytics.com, and leave an identifier in the home
@@ -93,7 +93,7 @@ def _openvino() -> Any:
 
 def _compiled(network: bytes, label: str, threads: int, precision: str) -> Any:
     try:
-        openvino = _openvino()
+        openvino = load_openvino()
     except Exception as error:  # a broken library raises what it likes
         raise EngineError(f"{label}: OpenVINO cannot be imported: {_brief(error)}") from error
     compiled = None
@@ -103,7 +103,7 @@ def _compiled(network: bytes, label: str, threads: int, precision: str) -> Any:
             model = core.read_model(network)
             shapes = {one.any_name: [1, *list(one.partial_shape)[1:]] for one in model.inputs}
             model.reshape(shapes)
-            compiled = core.compile_model(model, "CPU", _settings(threads, precision))
+            compiled = core.compile_model(model, "CPU", settings(threads, precision))
     except Exception as error:  # the runtime's errors have no common base
         raise EngineError(f"{label}: OpenVINO refuses the network: {_brief(error)}") from error
     if compiled is None:
@@ -111,13 +111,14 @@ def _compiled(network: bytes, label: str, threads: int, precision: str) -> Any:
     return compiled
 
 
-def _give_back_memory() -> None:
+def give_back_memory() -> None:
     """Hand back what compiling took: 18 MB with FeatEx. Only glibc can be told to."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _settings(threads: int, precision: str) -> dict[str, Any]:
+def settings(threads: int, precision: str) -> dict[str, Any]:
+    """How the plug-in is asked to compute; benchmarks/engines.py measures the alternatives."""
     return {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,

@@ -24,7 +24,9 @@ CANNOT = 77
 
 
 def has_bf16():
-    return "BF16" in openvino._openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino.load_openvino().Core().get_property(
+        "CPU", "OPTIMIZATION_CAPABILITIES"
+    )
 
 
 def features(seed, count, level=0.03):
