@@ -18,12 +18,16 @@ def _gpu():
 
 @pytest.fixture(scope="session")
 def cuda_bindings(pytestconfig):
-    """Let `cuda.bindings` of the driver's CUDA be found."""
+    """Let `cuda.bindings` of the driver's CUDA be found, and the system's TensorRT."""
     version = "13.*" if driver_major() >= 13 else "12.9.*"
     folder = fetched(pytestconfig.cache.mkdir("genuine"), "cuda-bindings", version)
-    sys.path.insert(0, str(folder))
+    before = list(sys.path)
+    # JetPack's TensorRT lies with much that is older than what the tests run with: it comes last.
+    minor = sys.version_info.minor
+    system = [f"/usr/lib/python{name}/dist-packages" for name in (f"3.{minor}", "3")]
+    sys.path[:] = [str(folder), *before, *system]
     yield
-    sys.path.remove(str(folder))
+    sys.path[:] = before
 
 
 @pytest.fixture

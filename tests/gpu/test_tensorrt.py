@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from edge_asd.bundle import load_bundle
 from edge_asd.engine.golden import check_golden, cosine_distance
 from edge_asd.engine.onnx import OnnxEngine
-from edge_asd.engine.tensorrt import PlanOptions, TensorRtEngine, build_plan, installed, platform
+from edge_asd.engine.tensorrt import PlanOptions, TensorRtEngine, build_plan, lacking, platform
 from edge_asd.features import compute
 
 BUILD_S = 1800
@@ -29,10 +29,8 @@ def bundle(pytestconfig):
 @pytest.mark.timeout(BUILD_S)
 @pytest.mark.usefixtures("cuda")
 def test_the_shipped_bundle_gives_the_numbers_of_onnx_runtime(bundle):
-    if not installed():
-        pytest.skip(
-            "TensorRT is not installed: on a Jetson, PYTHONPATH=/usr/lib/python3/dist-packages"
-        )
+    if lacks := lacking():
+        pytest.skip(lacks)
     assert platform().version
     waveforms = bundle.golden.waveforms.astype(np.float32) / np.float32(32768.0)
     for network in bundle.manifest.networks:
