@@ -66,6 +66,7 @@ class EngineKeeper:
         if networks.failure and not self._lost:
             self._lost = networks.failure
             self._metrics.inference_error("tensorrt")
+            self._metrics.engine.fell_back()
             self._spawn("engine-spare", lambda: self._replace(networks.bundle))
         request = self._request()
         if (networks.bundle.sha256, request) != self._considered:
@@ -86,7 +87,9 @@ class EngineKeeper:
         if self._builds and wanted and not self._lost and find_spec("tensorrt") is not None:
             from edge_asd.plan_build import PlanBuild  # noqa: PLC0415 - see above
 
-            self._build = PlanBuild(networks.bundle, request, self._serving.exchange)
+            self._build = PlanBuild(
+                networks.bundle, request, self._serving.exchange, self._metrics.engine
+            )
             self._spawn("engine-build", self._build.run)
 
     def _replace(self, bundle: Bundle) -> None:

@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from edge_asd.capture.status import CaptureStatus
 from edge_asd.metrics_commands import CommandMetrics
+from edge_asd.metrics_engine import EngineMetrics
 from edge_asd.metrics_health import HealthMetrics
 from edge_asd.metrics_hearing import HearingMetrics
 from edge_asd.publish.messages import ModelRef
@@ -60,6 +61,7 @@ class Metrics:
         self.hearing = HearingMetrics(registry)
         self.commands = CommandMetrics(registry)
         self.health = HealthMetrics(registry)
+        self.engine = EngineMetrics(registry)
 
     def init_monitor(self, monitor: str, *, queue_capacity: int) -> None:
         """Export every series of a monitor as zero.

@@ -14,6 +14,7 @@ from edge_asd.engine.plans import Plans
 from edge_asd.engine_request import EngineRequest
 from edge_asd.errors import EdgeAsdError, EngineError
 from edge_asd.health import Health
+from edge_asd.metrics_engine import EngineMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class PlanBuild:
         bundle: Of the networks.
         request: In which precision, where to keep the plans, and how long one may take.
         hand_over: Has networks serve, when there is time between two windows.
+        metrics: Told how long it took.
     """
 
     def __init__(
@@ -35,10 +37,12 @@ class PlanBuild:
         bundle: Bundle,
         request: EngineRequest,
         hand_over: Callable[[NetworkSet], Future[None]],
+        metrics: EngineMetrics,
     ) -> None:
         self.state = (Health.HEALTHY, "looking for TensorRT")
         """How it stands, and whether somebody should look after it."""
         self._bundle, self._request, self._hand_over = bundle, request, hand_over
+        self._metrics = metrics
         self._forge = Forge()
         self._told_s = 0.0
 
@@ -58,6 +62,7 @@ class PlanBuild:
             spent_s = time.monotonic() - began_s
             networks = NetworkSet(self._bundle, engines, "its plans were built by this daemon")
             self._hand_over(networks).result()
+            self._metrics.built(spent_s)
             logger.info("engine build=done bundle=%s seconds=%.0f", self._bundle.label, spent_s)
         except CancelledError:
             logger.info("engine build=cancelled bundle=%s", self._bundle.label)

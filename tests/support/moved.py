@@ -92,6 +92,12 @@ MOVED_BY: dict[str, tuple[str, ...]] = {
         "audio_clipped_samples_total",
         "audio_dc_ratio",
     ),
+    "daemon/test_engine.py::test_plans_are_built_beside_the_scoring_and_take_over_without_a_gap": (
+        "engine_build_duration_seconds",
+    ),
+    "daemon/test_engine.py::test_a_gpu_that_fails_costs_no_window_and_is_told": (
+        "inference_fallbacks_total",
+    ),
     f"{_MOVED}late_scoring_stretches_the_hop": ("hop_stretch",),
     f"{_COUNTED}metrics_say_what_was_deleted_and_what_cannot_be": (
         "evidence_deleted_total",
