@@ -84,13 +84,14 @@ def _put_in_force(folder: Path, before: str) -> None:
     """Move one staged profile, unless it was done, or another enrolment has come since then."""
     staged = folder / _NEXT
     if (staged / "profile.json").exists() and _identity(folder) == before:
-        stale = set(folder.glob("references-*.npz"))
-        for path in sorted(staged.glob("references-*.npz")):
-            stale.discard(path.replace(folder / path.name))
+        named = json.loads((staged / "profile.json").read_bytes())["references"]
+        for path in staged.glob("references-*.npz"):
+            path.replace(folder / path.name)
         (staged / "profile.json").replace(folder / "profile.json")
         sync_folder(folder)
-        for path in stale:
-            path.unlink()
+        for path in folder.glob("references-*.npz"):
+            if path.name != named:
+                path.unlink()
     shutil.rmtree(staged, ignore_errors=True)
 
 
