@@ -34,21 +34,22 @@ _PLANS = 8  # lengths of which a thread keeps a plan
 
 
 class _Plan(Protocol):
-    """Transforms rows of one length; its arrays are written to: for one thread at a time."""
+    """Transforms blocks of one shape; its arrays are written to: for one thread at a time."""
 
     input: FloatArray
-    """(R, n), R the rows of a block."""
+    """(R, n), a block to be transformed."""
 
-    def run(self) -> NDArray[np.complex64]:
-        """Spectra of ``input``, (R, n/2 + 1), valid until the next run."""
+    def run(self, block: FloatArray) -> NDArray[np.complex64]:
+        """Spectra (R, n/2 + 1) of a block, which may be ``input``; valid until the next run."""
 
 
 class _ScipyPlan:
     def __init__(self, rows: int, n: int) -> None:
         self.input: FloatArray = np.zeros((rows, n), np.float32)
+        self._output = np.zeros((rows, n // 2 + 1), np.complex64)
 
-    def run(self) -> NDArray[np.complex64]:
-        return rfft(self.input)
+    def run(self, block: FloatArray) -> NDArray[np.complex64]:
+        return rfft(block, self._output)
 
 
 class _FftwPlan:
@@ -61,7 +62,9 @@ class _FftwPlan:
             self.input, self._output, axes=(-1,), flags=("FFTW_ESTIMATE",), threads=1
         )
 
-    def run(self) -> NDArray[np.complex64]:
+    def run(self, block: FloatArray) -> NDArray[np.complex64]:
+        if block is not self.input:  # of whatever alignment
+            self.input[:] = block
         self._plan.execute()
         return self._output
 
@@ -109,9 +112,12 @@ def magnitudes(rows: FloatArray, out: FloatArray, taper: FloatArray | None = Non
     size = len(plan.input)
     for begin in range(0, len(rows), size):
         block = rows[begin : begin + size]
-        if taper is None:
-            plan.input[: len(block)] = block
-        else:
-            np.multiply(block, taper, out=plan.input[: len(block)])
-        spectra = plan.run()  # also of rows that are left from before: a block is always whole
-        np.abs(spectra[: len(block), : out.shape[-1]], out=out[begin : begin + size])
+        count = len(block)
+        if taper is not None:
+            np.multiply(block, taper, out=plan.input[:count])
+            block = plan.input
+        elif count < size or block.dtype != np.float32:
+            plan.input[:count] = block
+            block = plan.input
+        spectra = plan.run(block)  # also of rows left from before: a block is always whole
+        np.abs(spectra[:count, : out.shape[-1]], out=out[begin : begin + size])

@@ -44,12 +44,15 @@ def stft_magnitude(
 
     Source: Wilkinghoff (2023), front end of the spectrogram branch.
     """
-    view = np.lib.stride_tricks.sliding_window_view(samples, n_fft, axis=-1)
-    frames = view[..., ::hop_length, :]  # (..., T, n_fft)
+    *batch, length = samples.shape
+    count = frame_count(length, n_fft, hop_length)
     if out is None:
-        out = np.empty((*frames.shape[:-1], n_fft // 2 + 1), np.float32)
-    for index in np.ndindex(frames.shape[:-2]):
-        magnitudes(frames[index], out[index], taper=periodic_hann(n_fft))
+        out = np.empty((*batch, count, n_fft // 2 + 1), np.float32)
+    for index in np.ndindex(*batch):
+        clip = np.ascontiguousarray(samples[index])
+        strides = (hop_length * clip.itemsize, clip.itemsize)
+        frames: FloatArray = np.ndarray((count, n_fft), clip.dtype, clip, 0, strides)
+        magnitudes(frames, out[index], taper=periodic_hann(n_fft))
     return out
 
 
