@@ -32,6 +32,7 @@ import onnxruntime
 from edge_asd.bundle import Bundle, builtin_bundle, load_bundle
 from edge_asd.engine import openvino
 from edge_asd.features import compute
+from edge_asd.memory import give_back
 from edge_asd.records import FloatArray
 
 Inputs = dict[str, FloatArray]
@@ -147,7 +148,7 @@ def open_openvino(network: bytes, precision: str, settings: dict[str, Any], fold
     compiled = core.compile_model(model, "CPU", openvino.settings(1, precision) | settings)
     request = compiled.create_infer_request()
     if not kept:
-        openvino.give_back_memory()
+        give_back()
     return lambda inputs: request.infer(inputs, share_inputs=True)
 
 

@@ -6,8 +6,6 @@ installed with ``--with jit``. Nothing of it is imported before an engine is mad
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import importlib.util
 import sys
 from collections.abc import Mapping
@@ -17,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from edge_asd.errors import EngineError
+from edge_asd.memory import give_back
 from edge_asd.records import FloatArray
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -55,7 +54,7 @@ class OpenVinoEngine:
             raise EngineError(f"{label}: OpenVINO computes in {' or '.join(_HINTS)} here")
         self.precision, self.label = precision, label
         self._request = _compiled(network, label, threads, precision).create_infer_request()
-        give_back_memory()
+        give_back()  # what compiling took: 18 MB with FeatEx
 
     def embed(self, inputs: Mapping[str, FloatArray]) -> FloatArray:
         """Embed a batch of windows: inputs (B, …) -> (B, S, D) float32."""
@@ -109,12 +108,6 @@ def _compiled(network: bytes, label: str, threads: int, precision: str) -> Any:
     if compiled is None:
         raise EngineError(f"{label}: this processor does not compute in {precision}")
     return compiled
-
-
-def give_back_memory() -> None:
-    """Hand back what compiling took: 18 MB with FeatEx. Only glibc can be told to."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def settings(threads: int, precision: str) -> dict[str, Any]:
