@@ -273,6 +273,14 @@ class Buffer:
         self._cuda("cuMemFreeHost", self.host_address)
 
 
+def abandon(what: object) -> None:
+    """Keep something beyond the end of the process: a GPU that hangs may still write to it.
+
+    To free it would be to wait for that GPU, and destructors at the end of the process free it.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(what))
+
+
 def _dotted(version: int) -> str:
     """12060 -> ``12.6``."""
     return f"{version // 1000}.{version % 1000 // 10}"

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from edge_asd.engine.cuda import Buffer, Cuda, HangError, Stream
+from edge_asd.engine.cuda import Buffer, Cuda, HangError, Stream, abandon
 from edge_asd.engine.tensorrt_api import MODULE, load
 from edge_asd.engine.tensorrt_build import MAX_BATCH, BuiltPlan, PlanOptions, build_plan
 from edge_asd.engine.tensorrt_run import Bucket, Plan, Tensor, buckets
@@ -40,9 +40,6 @@ DEADLINE_S = 5.0
 
 _WARM_UP = 10
 """The first run of a plan may take so many deadlines: it loads kernels."""
-
-_abandoned: list[object] = []
-"""What a hung GPU may still write to: freeing it would wait for the GPU for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +205,7 @@ class TensorRtEngine:
         if held is None:
             return
         if hangs:
-            _abandoned.append((self, held))
+            abandon((self, held))
             return
         try:
             held.close()

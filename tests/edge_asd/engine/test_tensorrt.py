@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import subprocess
 import sys
 import threading
+import weakref
 
 import numpy as np
 import onnx
@@ -191,12 +193,15 @@ def test_the_timing_cache_is_handed_on_and_another_devices_is_ignored(fake):
     assert b"Other" in other
 
 
-def test_fp32_is_not_rounded_unless_asked_for():
-    def tf32(plan):
-        return json.loads(plan[8:].split(b"\0")[0])["tf32"]
+def test_a_plan_is_built_as_the_options_say_and_fp32_is_not_rounded_unless_asked_for():
+    def header(**options):
+        return json.loads(built(**options).plan[8:].split(b"\0")[0])
 
-    assert not tf32(built().plan)
-    assert tf32(built(tf32=True).plan)
+    assert not header()["tf32"]
+    assert header(tf32=True)["tf32"]
+    assert header(workspace_bytes=1 << 28)["workspace"] == 1 << 28
+    low, best, high = header(max_batch=4)["profile"]["spectrum"]
+    assert (low, best, high) == ([1, 8192, 1], [4, 8192, 1], [4, 8192, 1])
 
 
 def test_options_that_make_another_plan_have_another_key():
@@ -261,6 +266,10 @@ def test_a_gpu_that_hangs_is_an_error_within_the_deadline_and_closing_does_not_w
     engine.close()
     engine.close()
     assert held()["memory"] > 0  # it may still be written to
+    alive = weakref.ref(engine)
+    del engine
+    gc.collect()
+    assert alive() is not None  # nor at the end of the process: that would wait as well
 
 
 def test_a_gpu_that_hangs_at_the_first_run_is_an_error_too(fake):

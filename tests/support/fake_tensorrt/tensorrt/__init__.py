@@ -226,6 +226,7 @@ class Builder:
             "bound": _bound(),
             "profile": config._profile._shapes,
             "tf32": BuilderFlag.TF32 in config._flags,
+            "workspace": config._workspace,
         }
         if not config._cache._content.endswith(b"+"):
             config._cache._content += b"+"
@@ -260,10 +261,11 @@ def _watched(monitor, steps=4):
 class Runtime:
     def __init__(self, logger):
         _created(logger)
-        self.engine_host_code_allowed = False
+        self.engine_host_code_allowed = None  # so that it shows whether anybody decided
 
     def deserialize_cuda_engine(self, serialized_engine):
         plan = bytes(serialized_engine)
+        assert self.engine_host_code_allowed is False
         if _faults.on("try-crash") or not plan.startswith(_MAGIC):
             _faults.crash()  # what the genuine one does with junk
         head, _, onnx = plan[len(_MAGIC) :].partition(b"\0")
