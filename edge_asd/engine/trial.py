@@ -53,19 +53,19 @@ def decide(trials: Sequence[Trial], *, hop_s: float, available_bytes: int) -> tu
     if first.window_s is None or not fit:
         return first.candidate, "; ".join(f"{o.candidate} refused: {o.refused}" for o in others)
     fastest_s, fastest = min(fit, key=lambda pair: pair[0])
-    compared = (
-        f"{fastest.candidate} needs {_ms(fastest_s)} a window, "
-        f"{first.candidate} {_ms(first.window_s)}"
-    )
     saved_s, another = first.window_s - fastest_s, fastest.name != first.name
+    stays = f"{_ms(first.window_s)} a window, {fastest.candidate} {_ms(fastest_s)}"
     if saved_s < LEAST_SHARE * first.window_s:
-        return first.candidate, compared
+        return first.candidate, stays
     if another and saved_s < WORTH_OF_HOP * hop_s:
-        return first.candidate, f"{compared}: not worth {_mb(fastest.memory_bytes)}"
+        return first.candidate, f"{stays}: not worth {_mb(fastest.memory_bytes)}"
     if another and fastest.memory_bytes > MEMORY_SHARE * available_bytes:
         too_much = f"{_mb(fastest.memory_bytes)} of {_mb(available_bytes)} that are free"
-        return first.candidate, f"{compared}, but takes {too_much}"
-    return fastest.candidate, compared
+        return first.candidate, f"{stays}, but takes {too_much}"
+    return (
+        fastest.candidate,
+        f"{_ms(fastest_s)} a window, {first.candidate} {_ms(first.window_s)}",
+    )
 
 
 def _ms(seconds: float) -> str:
