@@ -14,13 +14,22 @@ from support.processes import (
     PUMP,
     QUICK,
     DaemonProcess,
+    assert_refused,
     cli,
     render,
     retained,
     write_config,
 )
-from support.tiny import HOP, WINDOW, write_tiny_bundle
+from support.tiny import (
+    HOP,
+    WINDOW,
+    golden_vectors,
+    tiny_fields,
+    tiny_network,
+    write_tiny_bundle,
+)
 
+from edge_asd.bundle import write_bundle
 from edge_asd.profile import profile_dir
 
 RATE = 16_000
@@ -129,3 +138,69 @@ def test_another_bundle_takes_over_while_audio_runs_and_scores_as_it_does_for_fi
     for begin, end, state in ((0, at, former.parent), (at, len(scores), device.folder)):
         expected = file_scores(state, sound)
         np.testing.assert_allclose(scores[begin:end], expected[begin:end], atol=2e-3)
+
+
+def test_a_bundle_that_cannot_take_over_is_refused_in_a_line_and_nothing_changes(
+    device, second, tmp_path
+):
+    device.write()
+    daemon = device.run()
+    reservoir = profile_dir(device.folder, "pump") / "reservoir"
+    wrong = tmp_path / "wrong.asd"
+    wrong.write_bytes(second.read_bytes()[:-100])
+    untrue = tmp_path / "untrue.asd"
+    network, other = tiny_network(7), golden_vectors(tiny_network(8))
+    write_bundle(untrue, tiny_fields(version="9"), {"tiny": network}, other)
+
+    def refuses(code, *words, bundle, section=SECTION):
+        device.write(section, bundle=str(bundle))
+        answer = device.reload()
+        assert_refused(answer, code, *words)
+        assert answer.stderr.count("\n") == 1
+        assert daemon.metric("model_info", version="1") == 1
+        assert daemon.checks()["configuration"]["status"] == "warning"
+        assert device.bundle() == "tiny-1"
+        assert not list(device.folder.glob("profiles/*/next"))
+
+    refuses(65, "bundle", bundle=wrong)
+    refuses(69, "misses golden vector", bundle=untrue)
+    hasty = SECTION | {"alert": QUICK | {"above_s": 1.0}}
+    refuses(78, "above_s", "transients", bundle=second, section=hasty)
+    kept = reservoir.rename(tmp_path / "kept")
+    refuses(65, "pump", "holds no recorded audio", bundle=second)
+    reservoir.mkdir()
+    first = min(kept.glob("*.flac"))
+    samples, rate = soundfile.read(first, stop=30 * RATE)
+    soundfile.write(reservoir / first.name, samples, rate)
+    refuses(65, "pump", "at least 60 s", bundle=second)
+    # All of it was only a question of the file: now nothing is in the way.
+    shutil.rmtree(reservoir)
+    kept.rename(reservoir)
+    device.write(bundle=str(second))
+    assert json.loads(device.reload().stdout)["relearned"] == ["pump"]
+    assert daemon.checks()["configuration"]["status"] == "healthy"
+    assert daemon.metric("windows_total", monitor="pump", result="gapped") == 0
+    assert daemon.stop()[0] == 0
+
+
+def test_a_daemon_listens_with_what_it_has_learned_until_it_has_learned_what_the_file_names(
+    device, longer
+):
+    device.write(bundle=str(longer))
+    daemon = device.run("--verbose")
+    daemon.logged(r"reload step='pump: ")
+    daemon.kill()
+    assert device.bundle() == "tiny-1"
+    daemon = device.run("--verbose")
+    daemon.logged(r"networks serve now='tiny-3 on onnxruntime fp32'")
+    daemon.until(lambda: device.bundle() == "tiny-3")
+    at = len(logged_scores(daemon.log))
+    assert at  # with the one before it
+    daemon.until(lambda: len(logged_scores(daemon.log)) > at + 10)
+    assert daemon.metric("windows_total", monitor="pump", result="gapped") == 0
+    daemon.until(lambda: daemon.state_of("pump") == "normal")
+    assert daemon.stop()[0] == 0
+    daemon = device.run()
+    assert daemon.metric("model_info", version="3") == 1
+    assert "reload step" not in daemon.log
+    assert daemon.stop()[0] == 0
