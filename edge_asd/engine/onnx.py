@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import onnxruntime
 
 from edge_asd.errors import EngineError
 from edge_asd.records import FloatArray
@@ -31,6 +30,8 @@ class OnnxEngine:
     def __init__(
         self, network: bytes, label: str, threads: int = 1, *, precision: str = "fp32"
     ) -> None:
+        import onnxruntime  # noqa: PLC0415 - 8 MB and 0.1 s, where another engine serves
+
         self.precision = precision
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
