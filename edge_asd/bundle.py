@@ -21,13 +21,14 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
 from edge_asd import __version__
+from edge_asd.bundle_kept import Archive, KeptMembers
 from edge_asd.bundle_members import (
     GOLDEN,
     MAX_MEMBER_BYTES,
@@ -65,7 +66,7 @@ _MEMBER = re.compile(r"^(manifest\.json|golden\.npz|references\.npz|networks/[a-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
-    """A verified bundle in memory."""
+    """A verified bundle; the networks of one that was loaded are read again when asked for."""
 
     manifest: Manifest
     networks: Mapping[str, bytes]
@@ -116,13 +117,18 @@ def load_bundle(path: Path | str) -> Bundle:
         size = path.stat().st_size
         if size > MAX_ARCHIVE_BYTES:
             raise BundleError(f"{path}: {size} bytes; a bundle has at most {MAX_ARCHIVE_BYTES}")
-        data = path.read_bytes()
+        file = path.open("rb")
     except OSError as error:
         raise BundleError(f"{path}: cannot read the bundle: {error.strerror}") from error
     try:
-        return _parse(data, path)
+        bundle = _parse(file.read(), path)
     except BundleError as error:
+        file.close()
         raise BundleError(f"{path}: {error}") from error
+    except OSError as error:
+        file.close()
+        raise BundleError(f"{path}: cannot read the bundle: {error.strerror}") from error
+    return _kept(bundle, file)
 
 
 def write_bundle(
@@ -178,6 +184,21 @@ def _parse(data: bytes, path: Path) -> Bundle:
         raise BundleError(f"{min(members)}: belongs to no network of the manifest")
     digest = hashlib.sha256(data).hexdigest()
     return Bundle(manifest, networks, golden, references, digest, path, halves)
+
+
+def _kept(bundle: Bundle, file: BinaryIO) -> Bundle:
+    """The bundle with its networks left in the file."""
+    archive = Archive(file, bundle.manifest.files)
+    named = {network.id: network for network in bundle.manifest.networks}
+    return replace(
+        bundle,
+        networks=KeptMembers(
+            archive, {id_: named[id_].member_of("fp32") for id_ in bundle.networks}
+        ),
+        networks_fp16=KeptMembers(
+            archive, {id_: named[id_].member_of("fp16") for id_ in bundle.networks_fp16}
+        ),
+    )
 
 
 def _read_network(network: Network, precision: Precision, members: dict[str, bytes]) -> bytes:
