@@ -8,11 +8,13 @@ leaves when its owner does.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from edge_asd.bundle import Bundle, load_bundle
@@ -22,7 +24,8 @@ from edge_asd.errors import BundleError, EdgeAsdError
 
 _EVERY_S = 0.5
 _NICE = 10
-"""What serves meanwhile comes first."""
+_OOM_SCORE = 500
+"""What serves meanwhile comes first, and where memory runs out it stays."""
 
 
 def main() -> None:
@@ -53,6 +56,8 @@ def main() -> None:
 
 def _build(arguments: argparse.Namespace, say: Callable[[dict[str, Any]], None]) -> None:
     os.nice(_NICE)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE), encoding="ascii")
     precision = arguments.precision
     onnx = _bundle(arguments).network(arguments.network, precision)
     told_s = -_EVERY_S

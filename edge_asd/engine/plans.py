@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -71,8 +70,8 @@ class Plans:
             raise EngineError(f"TensorRT is not used again before a restart: {_trust.failure}")
         if request.cache is None:
             raise EngineError("TensorRT plans have no folder to be kept in")
-        if not tensorrt.installed():
-            raise EngineError("TensorRT is not installed")
+        if lacks := tensorrt.lacking():
+            raise EngineError(lacks)
         here = tensorrt.platform()
         self._host = Host(here.version, here.gpu, here.compute_capability)
         self._proof = Proof(here.driver, bundle.sha256)
@@ -126,8 +125,7 @@ class Plans:
         return [Piece(self._bundle, one, precision) for one in self._bundle.manifest.networks]
 
     def _key(self, piece: Piece) -> PlanKey:
-        onnx = self._bundle.network(piece.network.id, piece.precision)
-        sha256 = hashlib.sha256(onnx).hexdigest()
+        sha256 = self._bundle.manifest.files[piece.network.member_of(piece.precision)]
         return PlanKey(self._host, sha256, piece.precision, piece.options.key)
 
     def _proven(self, piece: Piece) -> bytes | None:
@@ -144,18 +142,23 @@ class Plans:
         proven = self._proven(piece)
         if proven is not None:
             return proven
-        try:
-            plan = self._proven_anew(piece, forge) or self._built(piece, forge, report)
-        except CancelledError:
-            raise
-        except EngineError as error:
-            self._strikes(piece).add(str(error), final=True)
-            raise
+        with contextlib.closing(self._inside(piece)) as inside:
+            plan = self._forged(piece, forge, report, inside)
         try:
             self._cache.store(self._key(piece), CachedPlan(plan, self._proof))
         except StorageError as error:
             logger.warning("engine plan is not kept, the next start builds it again: %s", error)
         return plan
+
+    def _forged(self, piece: Piece, forge: Forge, report: Report, inside: Inside) -> bytes:
+        try:
+            with inside():
+                return self._proven_anew(piece, forge) or self._built(piece, forge, report)
+        except CancelledError:
+            raise
+        except EngineError as error:
+            self._strikes(piece).add(str(error), final=True)
+            raise
 
     def _proven_anew(self, piece: Piece, forge: Forge) -> bytes | None:
         """A plan that was proven with another driver or bundle, if it does with these."""
@@ -198,20 +201,19 @@ class Plans:
         return dict(served)
 
     def _opened(self, piece: Piece, plan: bytes) -> Fallback:
-        strikes, network = self._strikes(piece), piece.network
-        inside = Inside(self._cache.beside(self._key(piece), ".inside"), strikes)
+        network, inside = piece.network, self._inside(piece)
         label, precision = f"{self._bundle.label}/{network.id}", piece.precision
-        if reason := strikes.barred():  # whoever had it before died in it
-            raise EngineError(reason)
         try:
-            with inside():
+            with ExitStack() as opening, inside():
                 engine = tensorrt.TensorRtEngine(
                     plan, label, precision=precision, deadline_s=tensorrt.DEADLINE_S
                 )
+                opening.callback(engine.close)
                 check_golden(self._bundle, network, engine, network.tolerance(precision))
+                opening.pop_all()
         except EngineError as error:
             inside.close()
-            strikes.add(str(error))
+            self._strikes(piece).add(str(error))
             raise
         return Fallback(engine, lambda: self._spare(network), _trust, inside)
 
@@ -222,6 +224,15 @@ class Plans:
         engine = OnnxEngine(onnx, label, self._request.threads)
         check_golden(self._bundle, network, engine, network.tolerance("fp32"))
         return engine
+
+    def _inside(self, piece: Piece) -> Inside:
+        """Raises an EngineError if whoever had it before died in it, and not for the first time."""
+        strikes = self._strikes(piece)
+        inside = Inside(self._cache.beside(self._key(piece), ".inside"), strikes)
+        if reason := strikes.barred():
+            inside.close()
+            raise EngineError(reason)
+        return inside
 
     def _strikes(self, piece: Piece) -> Strikes:
         return Strikes(self._cache.beside(self._key(piece), ".strikes"))

@@ -1,9 +1,9 @@
 """Why a plan must not be used for a while, remembered across the end of the process.
 
-A runtime that crashes or hangs in native code takes the process along, and what starts again would
-run into it again, for ever. So whoever uses a plan says so in a file (`Inside`): what is found
-there at the next start died in it. Twice within a day, and the plan rests for as long; a plan that
-could not be built or proven rests at once.
+A runtime that crashes or hangs in native code takes the process along, and so may a build that
+fills the memory: what starts again would run into it again, for ever. So whoever builds or uses a
+plan says so in a file (`Inside`): what is found there at the next start died in it. Twice within a
+day, and the plan rests for as long; one that could not be built or proven rests at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LIMIT = 2
 """So many within a day: once may be a power cut, or an operator who ended it."""
 
 _KEPT = 10
-_DIED = "the process died inside TensorRT"
+_DIED = "the process died in it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Strikes:
 
 
 class Inside:
-    """Says in a file whether this process is inside a plan now.
+    """Says in a file whether this process builds or runs a plan now.
 
     The kernel keeps what is written whatever becomes of the process; a write costs a microsecond.
     A file is one process's at a time; another one that uses the plan meanwhile leaves no trace.

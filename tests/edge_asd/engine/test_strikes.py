@@ -93,9 +93,9 @@ def test_who_died_inside_gets_a_strike_at_the_next_start_and_who_died_outside_no
     for where, number in (("inside", 1), ("outside", 1), ("inside", 2)):
         die(tmp_path, where)
         Inside(tmp_path / "a.inside", strikes).close()
-        assert strikes.path.read_text().count("died inside") == number
+        assert strikes.path.read_text().count("died in it") == number
         Inside(tmp_path / "a.inside", strikes).close()  # counted once
-        assert strikes.path.read_text().count("died inside") == number
+        assert strikes.path.read_text().count("died in it") == number
     assert "2 times within a day" in strikes.barred()
 
 
