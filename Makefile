@@ -13,8 +13,8 @@ TEST_PACKAGES := mosquitto=mosquitto mosquitto-clients=mosquitto_sub \
 # The device's tests run where torch is not installed, so that the device cannot come to need it.
 # What needs torch stays in these folders.
 TRAIN_TESTS := $(wildcard tests/train tests/parity)
-# onnx is what the tests build their tiny bundle with; the device itself does without. OpenVINO is an extra.
-TEST_TOOLS := pytest pytest-timeout pytest-xdist hypothesis onnx openvino jsonschema jinja2
+# onnx is what the tests build their tiny bundle with; the device itself does without. OpenVINO and pyfftw are extras.
+TEST_TOOLS := pytest pytest-timeout pytest-xdist hypothesis onnx openvino pyfftw jsonschema jinja2
 # Many of the device's tests wait for brokers, children and clocks: four at a time fill two cores.
 PYTEST := -m pytest --dist worksteal
 

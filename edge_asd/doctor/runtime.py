@@ -11,6 +11,7 @@ from edge_asd.bundle import Bundle
 from edge_asd.doctor.findings import Finding, failed, of_error, ok, skipped
 from edge_asd.engine import EngineRequest, open_networks, tensorrt
 from edge_asd.errors import EdgeAsdError
+from edge_asd.features import fft_backend
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 _JETSON = Path("/etc/nv_tegra_release")
@@ -29,6 +30,9 @@ def examine_runtime() -> Iterator[Finding]:
     name = "runtime: OpenVINO"
     version = _version("openvino")
     yield ok(name, version) if version else skipped(name, "not installed")
+    fft = fft_backend()
+    version = _version("pyfftw") if fft == "fftw" else _version("scipy")
+    yield ok("runtime: Fourier transforms", f"{fft} {version}")
     driver = _first_line(_DRIVER) or _first_line(_JETSON)
     name = "runtime: GPU driver"
     yield ok(name, driver) if driver else skipped(name, "no NVIDIA driver is loaded")
