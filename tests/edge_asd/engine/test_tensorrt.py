@@ -176,6 +176,16 @@ def test_a_build_can_be_stopped():
     assert len(told) == 3
 
 
+def test_a_build_that_was_stopped_stays_stopped():
+    from edge_asd.engine.tensorrt_api import load
+    from edge_asd.engine.tensorrt_log import Progress
+
+    answers = iter([True, False, True])
+    monitor = Progress(load(), lambda _share, _phase: next(answers)).monitor
+    monitor.phase_start("phase", None, 3)
+    assert [monitor.step_complete("phase", step) for step in range(3)] == [True, False, False]
+
+
 def test_an_error_while_reporting_stops_the_build_and_comes_out():
     def report(_share, _phase):
         raise BrokenPipeError("nobody listens")
@@ -204,6 +214,14 @@ def test_a_plan_is_built_as_the_options_say_and_fp32_is_not_rounded_unless_asked
     assert (low, best, high) == ([1, 8192, 1], [4, 8192, 1], [4, 8192, 1])
 
 
+def test_any_thread_may_close():
+    engine = opened()
+    thread = threading.Thread(target=engine.close)
+    thread.start()
+    thread.join()
+    assert not held()
+
+
 def test_options_that_make_another_plan_have_another_key():
     options = [{}, {"precision": "fp16"}, {"max_batch": 4}, {"workspace_bytes": 1 << 20}]
     keys = {PlanOptions(**one).key for one in [*options, {"tf32": True}]}
@@ -214,6 +232,16 @@ def test_what_tensorrt_complains_about_is_in_the_error(fake):
     fake("build-refuse")
     with pytest.raises(EngineError, match="no implementation for node Conv_7"):
         built()
+
+
+def test_an_error_does_not_repeat_what_an_earlier_one_said(fake):
+    plan = built().plan
+    for fault, fails in (("no-context", lambda: opened(plan)), ("build-refuse", built)):
+        sys.modules["tensorrt"]._complain("something that nobody raised")
+        fake(fault)
+        with pytest.raises(EngineError) as caught:
+            fails()
+        assert "nobody raised" not in str(caught.value)
 
 
 def test_junk_is_no_network():

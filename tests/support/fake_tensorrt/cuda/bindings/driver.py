@@ -5,7 +5,9 @@ reads a result without having waited reads what was there before.
 """
 
 import ctypes
+import functools
 import itertools
+import threading
 from enum import IntEnum
 
 import _faults
@@ -20,6 +22,7 @@ _events = {}
 _graphs = {}
 _contexts = []  # retained and not released
 _served = itertools.count()
+_thread = threading.local()  # .context: each thread has its own
 
 
 class CUresult(IntEnum):
@@ -70,6 +73,18 @@ class _Stream:
         return self.failed or _OK
 
 
+def _in_context(function):
+    """Refuse a call from a thread that has made no context its own."""
+
+    @functools.wraps(function)
+    def call(*arguments):
+        if getattr(_thread, "context", None) not in _contexts:
+            return (CUresult.CUDA_ERROR_INVALID_CONTEXT, 0)
+        return function(*arguments)
+
+    return call
+
+
 def cuInit(Flags):
     if _faults.on("no-driver"):
         raise RuntimeError('"cuda" is an NVIDIA driver library and can only be found by the system')
@@ -113,96 +128,116 @@ def cuDevicePrimaryCtxRelease(dev):
 
 
 def cuCtxSetCurrent(ctx):
+    _thread.context = ctx
     return (_OK if ctx in _contexts else CUresult.CUDA_ERROR_INVALID_CONTEXT,)
 
 
+@_in_context
 def cuStreamCreate(Flags):
     return _made(_streams, _Stream())
 
 
+@_in_context
 def cuStreamDestroy(hStream):
     del _streams[hStream]
     return (_OK,)
 
 
+@_in_context
 def cuStreamBeginCapture(hStream, mode):
     _streams[hStream].recording = []
     return (_OK,)
 
 
+@_in_context
 def cuStreamEndCapture(hStream):
     recorded, _streams[hStream].recording = _streams[hStream].recording, None
     return _made(_graphs, recorded)
 
 
+@_in_context
 def cuGraphInstantiate(hGraph, flags):
     return _made(_graphs, list(_graphs[hGraph]))
 
 
+@_in_context
 def cuGraphDestroy(hGraph):
     del _graphs[hGraph]
     return (_OK,)
 
 
+@_in_context
 def cuGraphExecDestroy(hGraphExec):
     del _graphs[hGraphExec]
     return (_OK,)
 
 
+@_in_context
 def cuGraphLaunch(hGraphExec, hStream):
     for work in _graphs[hGraphExec]:
         _streams[hStream].enqueue(work)
     return (_OK,)
 
 
+@_in_context
 def cuEventCreate(Flags):
     return _made(_events, None)
 
 
+@_in_context
 def cuEventDestroy(hEvent):
     del _events[hEvent]
     return (_OK,)
 
 
+@_in_context
 def cuEventRecord(hEvent, hStream):
     _events[hEvent] = (hStream, itertools.count())
     return (_OK,)
 
 
+@_in_context
 def cuEventQuery(hEvent):
     stream, asked = _events[hEvent]
     first = next(asked) == 0
     return (CUresult.CUDA_ERROR_NOT_READY if first else _streams[stream].drain(),)
 
 
+@_in_context
 def cuMemAlloc(bytesize):
     if _faults.on("no-memory"):
         return CUresult.CUDA_ERROR_OUT_OF_MEMORY, 0
     return _OK, _allocated(bytesize)
 
 
+@_in_context
 def cuMemHostAlloc(bytesize, Flags):
     return _OK, _allocated(bytesize)
 
 
+@_in_context
 def cuMemFree(dptr):
     del _memory[int(dptr)]
     return (_OK,)
 
 
+@_in_context
 def cuMemFreeHost(p):
     del _memory[int(p)]
     return (_OK,)
 
 
+@_in_context
 def cuMemHostGetDevicePointer(p, Flags):
     return _OK, p
 
 
+@_in_context
 def cuMemcpyHtoDAsync(dstDevice, srcHost, ByteCount, hStream):
     return _copied(dstDevice, srcHost, ByteCount, hStream)
 
 
+@_in_context
 def cuMemcpyDtoHAsync(dstHost, srcDevice, ByteCount, hStream):
     return _copied(dstHost, srcDevice, ByteCount, hStream)
 
