@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_asd.config import Config
+from edge_asd.config import Config, engine_request
 from edge_asd.doctor.findings import Finding, ok
 from edge_asd.doctor.listening import Listening, examine_listening
 from edge_asd.doctor.outputs import examine_http, examine_jsonl, examine_mqtt
 from edge_asd.doctor.reading import Reading
+from edge_asd.doctor.runtime import examine_engine
 from edge_asd.doctor.space import examine_space
 
 
@@ -44,6 +45,7 @@ def examine(
     def findings() -> Iterator[Finding]:
         yield from reading.findings
         yield from listening.findings
+        yield from examine_engine(engine_request(config, state_dir))
         yield from examine_mqtt(config, environ, now_s)
         yield from examine_http(config, environ)
         yield from examine_jsonl(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,17 @@ def check(shell, path, *arguments):
     (answer,) = lines(result)
     assert answer["ok"] == (result.returncode == 0)
     return result, {finding["name"]: finding for finding in answer["findings"]}
+
+
+def test_an_engine_that_is_not_installed_is_told_before_anything_is_opened(
+    shell, tmp_path, monkeypatch
+):
+    path = write_config(tmp_path / "config.yaml", engine="openvino")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    result, findings = check(shell, path, "--state-dir", tmp_path)
+    assert findings["engine"]["text"] == "OpenVINO is not installed"
+    assert findings["engine"]["remedy"].startswith("pip install 'edge-asd[openvino]'")
+    assert_refused(result, 78, "engine")
 
 
 def test_all_that_is_wrong_is_told_at_once_and_the_worst_decides(shell, tmp_path):
