@@ -30,7 +30,7 @@ from edge_asd.capture.pulse import TOKEN
 from edge_asd.errors import CaptureError
 
 _BLOCK_S = 0.1
-_PROOF_S = 0.05  # a sound server has told by then that it moved the stream
+_PROOF_S = 0.03  # a sound server has told by then that it moved the stream: 10 ms under heavy load
 _LAST_WORDS_S = 1.0
 
 
