@@ -133,10 +133,8 @@ class Forge:
                 closers.callback(self._end, child)
                 _listen(child, what, time.monotonic() + deadline_s, report)
         except StallError:
-            raise EngineError(
-                f"{what}: it did not end within {deadline_s:.0f} s; a slow or busy board may need "
-                "more engine.build_minutes"
-            ) from None
+            remedy = "; engine.build_minutes gives it more" if task == "build" else ""
+            raise EngineError(f"{what}: not done after {deadline_s:.0f} s{remedy}") from None
         except CaptureError as error:
             raise EngineError(str(error)) from error
 

@@ -72,7 +72,9 @@ class Plans:
             raise EngineError("TensorRT plans have no folder to be kept in")
         if lacks := tensorrt.lacking():
             raise EngineError(lacks)
-        here = tensorrt.platform()
+        driver = Strikes(request.cache / "gpu.strikes", "the driver of the GPU")
+        with contextlib.closing(driver.inside()) as inside, inside():
+            here = tensorrt.platform()
         self._host = Host(here.version, here.gpu, here.compute_capability)
         self._proof = Proof(here.driver, bundle.sha256)
         self._cache = PlanCache(request.cache / "plans")
@@ -142,7 +144,7 @@ class Plans:
         proven = self._proven(piece)
         if proven is not None:
             return proven
-        with contextlib.closing(self._inside(piece)) as inside:
+        with contextlib.closing(self._strikes(piece).inside()) as inside:
             plan = self._forged(piece, forge, report, inside)
         try:
             self._cache.store(self._key(piece), CachedPlan(plan, self._proof))
@@ -201,7 +203,7 @@ class Plans:
         return dict(served)
 
     def _opened(self, piece: Piece, plan: bytes) -> Fallback:
-        network, inside = piece.network, self._inside(piece)
+        network, inside = piece.network, self._strikes(piece).inside()
         label, precision = f"{self._bundle.label}/{network.id}", piece.precision
         try:
             with ExitStack() as opening, inside():
@@ -225,17 +227,9 @@ class Plans:
         check_golden(self._bundle, network, engine, network.tolerance("fp32"))
         return engine
 
-    def _inside(self, piece: Piece) -> Inside:
-        """Raises an EngineError if whoever had it before died in it, and not for the first time."""
-        strikes = self._strikes(piece)
-        inside = Inside(self._cache.beside(self._key(piece), ".inside"), strikes)
-        if reason := strikes.barred():
-            inside.close()
-            raise EngineError(reason)
-        return inside
-
     def _strikes(self, piece: Piece) -> Strikes:
-        return Strikes(self._cache.beside(self._key(piece), ".strikes"))
+        path = self._cache.beside(self._key(piece), ".strikes")
+        return Strikes(path, f"the TensorRT plan of {piece.label}")
 
     def _barred(self, pieces: Sequence[Piece]) -> str:
         """Why one of them must not be used now; empty if all may."""

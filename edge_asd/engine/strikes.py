@@ -1,4 +1,4 @@
-"""Why a plan must not be used for a while, remembered across the end of the process.
+"""Why a plan, or the GPU, is left alone for a while; remembered across the end of the process.
 
 A runtime that crashes or hangs in native code takes the process along, and so may a build that
 fills the memory: what starts again would run into it again, for ever. So whoever builds or uses a
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge_asd.errors import StorageError
+from edge_asd.errors import EngineError, StorageError
 from edge_asd.files import replace_file
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,6 @@ LIMIT = 2
 """So many within a day: once may be a power cut, or an operator who ended it."""
 
 _KEPT = 10
-_DIED = "the process died in it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +42,16 @@ class Strike:
 
 
 class Strikes:
-    """What is remembered of one plan; a file that cannot be read or written remembers nothing.
+    """What is remembered of one thing; a file that cannot be read or written remembers nothing.
 
     Args:
         path: The file.
+        what: Of what, as shown to people.
         wall: Wall time; where a clock was set since, at worst a strike is forgotten early.
     """
 
-    def __init__(self, path: Path, wall: Callable[[], float] = time.time) -> None:
-        self.path = path
+    def __init__(self, path: Path, what: str, wall: Callable[[], float] = time.time) -> None:
+        self.path, self.what = path, what
         self._wall = wall
 
     def add(self, reason: str, *, final: bool = False) -> None:
@@ -77,6 +77,18 @@ class Strikes:
         why = final or f"{recent[-1].reason}, {len(recent)} times within a day"
         return f"{why}; tried again after a day, or once {self.path} is removed"
 
+    def inside(self) -> Inside:
+        """Have it noticed if this process dies in it.
+
+        Raises:
+            EngineError: It must not be used now.
+        """
+        inside = Inside(self.path.with_suffix(".inside"), self)
+        if reason := self.barred():
+            inside.close()
+            raise EngineError(reason)
+        return inside
+
     def _recent(self) -> list[Strike]:
         """Those of the last day."""
         now = self._wall()
@@ -88,10 +100,10 @@ class Strikes:
 
 
 class Inside:
-    """Says in a file whether this process builds or runs a plan now.
+    """Says in a file whether this process is in something that may end it.
 
     The kernel keeps what is written whatever becomes of the process; a write costs a microsecond.
-    A file is one process's at a time; another one that uses the plan meanwhile leaves no trace.
+    A file is one process's at a time; another one that does the same meanwhile leaves no trace.
 
     Args:
         path: The file, one byte.
@@ -114,8 +126,9 @@ class Inside:
             return
         self._file = file
         if died:
-            logger.warning("engine strike=%s reason=%s", strikes.path, _DIED)
-            strikes.add(_DIED)
+            reason = f"the process died in {strikes.what}"
+            logger.warning("engine strike=%s reason=%s", strikes.path, reason)
+            strikes.add(reason)
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:

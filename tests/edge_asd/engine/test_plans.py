@@ -215,7 +215,7 @@ def test_without_tensorrt_that_is_said(tiny_bundle, request_in, monkeypatch):
     [
         ("build-crash", "cannot build tiny-1/tiny in fp32: its process crashed (SIGSEGV)"),
         ("build-refuse", "no implementation for node Conv_7"),
-        ("build-hang", "did not end within 3 s"),
+        ("build-hang", "not done after 3 s; engine.build_minutes"),
         ("try-crash", "must not be used: its process crashed (SIGSEGV)"),
         ("wrong", "must not be used: tiny-1/tiny: tensorrt misses golden vector 0"),
         ("nan", "not finite"),
@@ -307,7 +307,7 @@ def test_who_builds_and_is_killed_takes_the_building_process_along(tmp_path, req
     assert open_tensorrt(bundle, request_in()) == BUILDABLE  # once is not enough
     with script("build", bundle, request_in(), "build-hang"):
         eventually(lambda: processes_about(bundle.path))
-    with pytest.raises(EngineError, match="the process died in it, 2 times within a day"):
+    with pytest.raises(EngineError, match="tiny-1/tiny in fp32, 2 times within a day"):
         build(bundle, request_in())
 
 
@@ -318,8 +318,30 @@ def test_a_plan_in_which_the_process_died_twice_is_left_alone_for_a_day(tiny_bun
         with script("serve", tiny_bundle, with_plan, "infer-crash,after=40") as died:
             assert died.wait(60) == -signal.SIGSEGV
     found = open_tensorrt(tiny_bundle, with_plan)
-    assert "the process died in it, 2 times within a day" in found.reason
+    assert "tiny-1/tiny in fp32, 2 times within a day" in found.reason
     assert not found.buildable
+
+
+_ASKS = """
+import os, signal, sys
+from pathlib import Path
+from edge_asd.bundle import load_bundle
+from edge_asd.engine import EngineRequest, plans
+plans.tensorrt.platform = lambda: os.kill(os.getpid(), signal.SIGKILL)
+plans.open_tensorrt(load_bundle(sys.argv[1]), EngineRequest(cache=Path(sys.argv[2])))
+"""
+
+
+@pytest.mark.usefixtures("no_process")
+def test_a_driver_in_which_the_process_was_killed_twice_is_not_asked_for_a_day(
+    tiny_bundle, with_plan
+):
+    for _ in range(2):
+        assert isinstance(open_tensorrt(tiny_bundle, with_plan), dict)
+        command = [sys.executable, "-c", _ASKS, tiny_bundle.path, with_plan.cache]
+        assert subprocess.run(command, env=environment(), check=False).returncode < 0
+    found = open_tensorrt(tiny_bundle, with_plan)
+    assert "the process died in the driver of the GPU, 2 times within a day" in found.reason
 
 
 # Disks

@@ -10,17 +10,18 @@ import sys
 import pytest
 
 from edge_asd.engine.strikes import DAY_S, Inside, Strikes
+from edge_asd.errors import EngineError
 
 NOW = 1_700_000_000.0
 
 
 @pytest.fixture
 def strikes(tmp_path):
-    return Strikes(tmp_path / "a.strikes", wall=lambda: NOW)
+    return Strikes(tmp_path / "a.strikes", "it", wall=lambda: NOW)
 
 
 def at(strikes, later_s):
-    return Strikes(strikes.path, wall=lambda: NOW + later_s)
+    return Strikes(strikes.path, "it", wall=lambda: NOW + later_s)
 
 
 def test_two_within_a_day_are_enough_and_one_is_not(strikes):
@@ -60,7 +61,7 @@ def test_a_file_stays_small_whatever_happens(strikes):
 
 def test_a_disk_that_refuses_is_survived(tmp_path, caplog):
     (tmp_path / "folder").write_text("a file")
-    strikes = Strikes(tmp_path / "folder" / "a.strikes")
+    strikes = Strikes(tmp_path / "folder" / "a.strikes", "it")
     strikes.add("refused", final=True)
     inside = Inside(tmp_path / "folder" / "a.inside", strikes)
     with inside():
@@ -75,7 +76,7 @@ import os, signal, sys
 from pathlib import Path
 from edge_asd.engine.strikes import Inside, Strikes
 folder = Path(sys.argv[1])
-inside = Inside(folder / "a.inside", Strikes(folder / "a.strikes"))
+inside = Inside(folder / "a.inside", Strikes(folder / "a.strikes", "it"))
 with inside():
     if sys.argv[2] == "inside":
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -89,7 +90,7 @@ def die(folder, where):
 
 
 def test_who_died_inside_gets_a_strike_at_the_next_start_and_who_died_outside_none(tmp_path):
-    strikes = Strikes(tmp_path / "a.strikes")
+    strikes = Strikes(tmp_path / "a.strikes", "it")
     for where, number in (("inside", 1), ("outside", 1), ("inside", 2)):
         die(tmp_path, where)
         Inside(tmp_path / "a.inside", strikes).close()
@@ -97,10 +98,12 @@ def test_who_died_inside_gets_a_strike_at_the_next_start_and_who_died_outside_no
         Inside(tmp_path / "a.inside", strikes).close()  # counted once
         assert strikes.path.read_text().count("died in it") == number
     assert "2 times within a day" in strikes.barred()
+    with pytest.raises(EngineError, match="the process died in it, 2 times"):
+        strikes.inside()
 
 
 def test_a_second_process_that_looks_on_takes_nobody_for_dead(tmp_path):
-    strikes = Strikes(tmp_path / "a.strikes")
+    strikes = Strikes(tmp_path / "a.strikes", "it")
     first = Inside(tmp_path / "a.inside", strikes)
     with first():
         second = Inside(tmp_path / "a.inside", strikes)
@@ -114,7 +117,7 @@ def test_a_second_process_that_looks_on_takes_nobody_for_dead(tmp_path):
 
 
 def test_an_error_that_leaves_by_an_exception_is_no_death(tmp_path):
-    strikes = Strikes(tmp_path / "a.strikes")
+    strikes = Strikes(tmp_path / "a.strikes", "it")
     inside = Inside(tmp_path / "a.inside", strikes)
     with pytest.raises(ValueError, match="no"), inside():
         raise ValueError("no")
