@@ -129,7 +129,7 @@ class Alternative:
         self.hearing = hearing
         self.gain = np.float32(10 ** (profile.gain_db / 20))
         self.length = manifest.window_samples
-        self.samples = np.zeros(0, np.float32)
+        self.samples: np.ndarray = np.zeros(0, np.float32)
         self.standards = profile.detector.standards
         self.references = references_of(manifest, profile)
 

@@ -210,7 +210,7 @@ def _examples(subject: Subject) -> list[Features]:
     extractor = FeatureExtractor(manifest.features, manifest.sample_rate)
     (network,) = manifest.networks
     names = [f"{network.id}/{name}" for name in ("spectrum", "spectrogram")]
-    examples = []
+    examples: list[Features] = []
     for number in range(WINDOWS):
         begin = number * manifest.hop_samples
         samples = subject.sound[begin : begin + manifest.window_samples] * gain

@@ -95,14 +95,14 @@ def _accuracy(setting: Setting) -> Figures:
     return accuracy.measure(material.Material(setting.folder), setting.recordings)
 
 
-def _bench(*options: object) -> Callable[[Setting], Figures]:
+def _bench(*options: str) -> Callable[[Setting], Figures]:
     """``edge-asd bench`` with these options; what an owner of a device would run."""
 
     def measure(setting: Setting) -> Figures:
         command = [sys.executable, "-m", "edge_asd", "bench", "--json"]
-        command += ["--state-dir", setting.folder / "state"]
-        command += [setting.folder / FEATEX if one == FEATEX else one for one in options]
-        done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, check=False)
+        command += ["--state-dir", str(setting.folder / "state")]
+        command += [str(setting.folder / one) if one == FEATEX else one for one in options]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
         if done.returncode:
             raise SystemExit(f"edge-asd bench failed with exit code {done.returncode}")
         found: Figures = json.loads(done.stdout)
@@ -113,25 +113,25 @@ def _bench(*options: object) -> Callable[[Setting], Figures]:
 
 PARTS = (
     Part("prepare", "network and data", 900, _prepare, pinned=False),
-    Part("contest", "alternative, pipelines and engines in turns", 300, _contest),
-    Part("roof", "what the core could do", 120, _roof),
-    Part("steady", "hours of sound", 240, _steady),
+    Part("contest", "alternative, pipelines and engines in turns", 600, _contest),
+    Part("roof", "what the core could do", 240, _roof),
+    Part("steady", "hours of sound", 480, _steady),
     Part(
         "bench-featex",
         "daemon, FeatEx on ONNX Runtime",
-        420,
+        600,
         _bench("--bundle", FEATEX, "--engine", "onnxruntime", "--precision", "fp32"),
         pinned=False,
     ),
     Part(
         "bench-featex-auto",
         "daemon, FeatEx on the fastest engine",
-        420,
+        600,
         _bench("--bundle", FEATEX, "--engine", "auto", *_BUT_LOAD),
         pinned=False,
     ),
-    Part("bench-general", "daemon, the bundle that ships", 420, _bench(), pinned=False),
-    Part("accuracy", "AUC on every engine", 600, _accuracy),
+    Part("bench-general", "daemon, the bundle that ships", 600, _bench(), pinned=False),
+    Part("accuracy", "AUC on every engine", 900, _accuracy),
 )
 
 

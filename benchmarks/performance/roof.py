@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
@@ -104,12 +103,13 @@ def _products() -> bytes:
         helper.make_node("MatMul", [before, "matrix"], [after])
         for before, after in itertools.pairwise(names)
     ]
-    ends = (
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, N, N])]
+    rows, embedding = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, N, N])
         for name in ("rows", "embedding")
     )
-    graph = helper.make_graph(nodes, "products", *ends, [numpy_helper.from_array(matrix, "matrix")])
-    opset = [helper.make_opsetid("", 17)]
-    return onnx.ModelProto.SerializeToString(
-        helper.make_model(graph, opset_imports=opset, ir_version=8)
+    graph = helper.make_graph(
+        nodes, "products", [rows], [embedding], [numpy_helper.from_array(matrix, "matrix")]
     )
+    opset = [helper.make_opsetid("", 17)]
+    network: bytes = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    return network

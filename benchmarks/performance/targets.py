@@ -125,8 +125,7 @@ def _budget(run: Run, name: str, precision: str, limit: float) -> str:
     """What the target leaves for a window, against what the engine and the core can do."""
     alternative = run.contestant(ALTERNATIVE)["ms"]["median"]
     whole = run.contestant(name)["ms"]["median"]
-    engine_name = run.fastest("engine", precision)
-    engine = run.contestant(engine_name)["ms"]["median"]
+    engine = run.contestant(run.fastest("engine", precision) or "")["ms"]["median"]
     network = run.contestant("engine, torch fp32")
     parts = f", {number(network['ms']['median'])} ms of them in the network" if network else ""
     text = (
