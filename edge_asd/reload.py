@@ -18,6 +18,7 @@ from edge_asd.enrol import Progress
 from edge_asd.errors import ConfigError, PublishError
 from edge_asd.feed import Feed
 from edge_asd.feeding import Past, Seating, Wanted, arrange
+from edge_asd.memory import give_back
 from edge_asd.monitor import Monitor
 from edge_asd.parts import DAY_S, MQTT_S, Parts, broker_identity, spawn
 from edge_asd.publish.jsonl import STDOUT, JsonlSink
@@ -223,6 +224,7 @@ class Reload:
 
     def _served_by(self, changes: Changes, successor: Successor) -> Changes:
         """The changes, with what became of the networks."""
+        give_back()
         now = label_of(self._parts.serving.networks)
         text = f"{now} instead of {label_of(self._served)}"
         return replace(changes, serving=text, relearned=tuple(successor.learned))

@@ -24,6 +24,7 @@ from edge_asd.engine import NetworkSet, open_networks
 from edge_asd.engine_request import EngineRequest
 from edge_asd.enrol import Progress
 from edge_asd.errors import BusyError, EdgeAsdError
+from edge_asd.memory import give_back
 from edge_asd.profile import Profile
 from edge_asd.profile_set import commit, drop, stage
 from edge_asd.relearning import learn_again
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 Spawn = Callable[[str, Callable[[], None]], threading.Thread]
 
-_NICE = 10  # who listens comes first
+_NICER = 10  # who listens comes first
 _SPARE_S = 1.0
 _POLL_S = 0.05
 _OPENED = 0.05
@@ -153,6 +154,7 @@ class Successor:
             self._networks = None
             if not self._decided:
                 drop(self._state_dir)
+            give_back()
         with contextlib.suppress(EdgeAsdError):
             self._worker.between_rounds(lambda: self._retain(None))
 
@@ -203,7 +205,7 @@ class Successor:
 
         def work() -> None:
             try:
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+                _step_back()
                 learned = {
                     name: learn_again(
                         networks,
@@ -231,6 +233,13 @@ class Successor:
 
     def _retained(self) -> bool:
         return all(monitor.retains for monitor in self._worker.monitors)
+
+
+def _step_back() -> None:
+    """Let this thread come after those who listen."""
+    thread = threading.get_native_id()
+    nice = min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICER)
+    os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 def _share(progress: Progress, number: int, count: int, name: str) -> Progress:

@@ -169,8 +169,10 @@ class Worker:
         """Another bundle serves from now on, whose windows may be of another length."""
         self._enrolments.follow(bundle)
         self._overload = _overload_of(bundle)
-        for monitor in self.monitors:
-            monitor.stretch(self._overload.stretch)
+        for feed in self.feeds:
+            for monitor in feed.monitors:
+                monitor.stretch(self._overload.stretch)
+            feed.expect()  # their next windows may end elsewhere
         self._show_overload()
 
     def stop(self) -> None:

@@ -68,7 +68,8 @@ def device(plant, tmp_path):
 
         def write(self, *monitors, **fields):
             sections = [*monitors] or [SECTION]
-            write_config(path, **({"device": "hall", "monitors": sections} | fields))
+            defaults = {"device": "hall", "monitors": sections, "engine": "onnxruntime"}
+            write_config(path, **(defaults | fields))
 
         def run(self, *options):
             daemon = DaemonProcess(state, "--config", path, *options)
@@ -130,6 +131,13 @@ def test_another_bundle_takes_over_while_audio_runs_and_scores_as_it_does_for_fi
         )
     assert device.bundle() == "tiny-2"
     assert cli("reload", "--state-dir", device.folder).stdout.startswith("nothing has changed")
+    # Another engine for the same bundle: nothing has to be learned.
+    device.write(mqtt=mqtt, bundle=str(second), engine={"name": "onnxruntime", "threads": 2})
+    told = json.loads(device.reload().stdout)
+    assert (told["kept"], told["relearned"], told["sections"]) == (["pump"], [], ["engine"])
+    heard = len(logged_scores(daemon.log))
+    daemon.until(lambda: len(logged_scores(daemon.log)) > heard + 5)
+    assert daemon.metric("windows_total", monitor="pump", result="gapped") == 0
     assert daemon.stop()[0] == 0
     scores = logged_scores(daemon.log)
     sound = tmp_path / "heard.wav"

@@ -7,9 +7,11 @@ import functools
 import gc
 import itertools
 import math
+import os
 import weakref
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,10 +21,13 @@ from support.sound import RATE, WALL_S, Recording, machine, request
 from support.tiny import write_tiny_bundle
 
 from edge_asd.alerting import persistence_of
+from edge_asd.bundle import builtin_bundle, load_bundle
 from edge_asd.config import AlertConfig, MonitorConfig
-from edge_asd.engine import open_networks
+from edge_asd.engine import NetworkSet, OnnxEngine, open_networks
 from edge_asd.enrol import enrol
 from edge_asd.errors import ConfigError, EdgeAsdError, ProfileError
+from edge_asd.features import compute
+from edge_asd.memory import give_back
 from edge_asd.monitor import Monitor
 from edge_asd.records import Block
 from edge_asd.swap import Serving
@@ -213,6 +218,47 @@ def test_windows_of_every_kind_go_on_on_their_grid_at_every_rate_of_the_source(
     alone = {name: uninterrupted(name, blocks, rate) for name in order}
     heard, spans = swapped(blocks, rate, turns)
     assert_nothing_is_lost(heard, spans, alone, learned, within=1e-3)
+
+
+def resident():
+    """Bytes of this process in memory, once what is free has been given back."""
+    give_back()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_returns_to_its_former_level():
+    bundle = load_bundle(builtin_bundle())
+    (network,) = bundle.manifest.networks
+    sound = bundle.golden.waveforms[:1].astype(np.float32) / 32768
+    inputs = {
+        name: compute(spec, sound, bundle.manifest.sample_rate)
+        for name, spec in network.inputs.items()
+    }
+
+    def opened():
+        engine = OnnxEngine(bundle.network(network.id, "fp32"), "network")
+        engine.embed(inputs)  # only then everything is in memory
+        return NetworkSet(bundle, {network.id: engine})
+
+    serving = Serving(opened())
+    serving.begin(Rounds())
+
+    def exchange(count):
+        for _ in range(count):
+            serving.exchange(opened()).result()
+        return resident()
+
+    level = exchange(4)
+    more = [opened() for _ in range(4)]
+    four = resident() - level
+    for networks in more:
+        networks.close()
+    del more, networks
+    level = exchange(2)
+    grown = exchange(8) - level
+    serving.close()
+    assert four > 4e6
+    assert grown < four / 2  # had each of the eight left one behind, twice of that
 
 
 def test_networks_that_a_monitor_cannot_go_on_with_are_refused_and_change_nothing(
