@@ -6,6 +6,7 @@ every class and signature can be read. What is fetched stays in pytest's cache.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -61,24 +62,20 @@ def cuda_bindings(cache, version):
 
 def fetched(cache, package, version, *options):
     """Folder with a package; skips the test where there is none for this Python or no network."""
+
+    def install(folder):
+        wanted = package + (version if version[0] in "<>=" else f"=={version}")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+        command += ["--retries", "1", *options, "--target", str(folder), wanted]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_FETCH_S, check=False
+        )
+        if done.returncode != 0:
+            why = done.stderr.strip().splitlines() or ["no reason given"]
+            pytest.skip(f"{wanted} cannot be fetched: {why[-1]}")
+
     tag = re.sub(r"[^a-z0-9.-]+", "-", f"{package}-{version}-{sys.implementation.cache_tag}")
-    folder = Path(cache) / tag
-    if not folder.exists():
-        with _unfinished(folder) as made:
-            command = [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
-            command += [
-                *options,
-                "--target",
-                made,
-                package + (version if version[0] in "<>=" else f"=={version}"),
-            ]
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=_FETCH_S, check=False
-            )
-            if done.returncode != 0:
-                pytest.skip(f"{package} {version} cannot be fetched: {done.stderr.strip()[-200:]}")
-            _finish(made, folder)
-    return folder
+    return _once(Path(cache) / tag, install)
 
 
 def surface(environment, module):
@@ -93,29 +90,29 @@ def surface(environment, module):
 
 def _stubs(cache, major):
     """Folder with libraries that offer TensorRT's factories, which make nothing."""
-    folder = Path(cache) / f"stubs-{major}"
-    if not folder.exists():
+
+    def compile_all(folder):
         if shutil.which("gcc") is None:
             pytest.skip("gcc is not installed: no libraries to load the bindings with")
-        with _unfinished(folder) as made:
-            for library, functions in _LIBRARIES.items():
-                name = f"{library}.so.{major}"
-                code = "".join(f"void *{one}(void) {{ return 0; }}\n" for one in functions)
-                command = ["gcc", "-shared", "-fPIC", "-nostdlib", f"-Wl,-soname,{name}"]
-                command += ["-o", str(Path(made) / name), "-x", "c", "-"]
-                subprocess.run(command, input=code, text=True, check=True, timeout=60)
-            _finish(made, folder)
-    return folder
+        for library, functions in _LIBRARIES.items():
+            name = f"{library}.so.{major}"
+            code = "".join(f"void *{one}(void) {{ return 0; }}\n" for one in functions)
+            command = ["gcc", "-shared", "-fPIC", "-nostdlib", f"-Wl,-soname,{name}"]
+            command += ["-o", str(folder / name), "-x", "c", "-"]
+            subprocess.run(command, input=code, text=True, check=True, timeout=60)
+
+    return _once(Path(cache) / f"stubs-{major}", compile_all)
 
 
-def _unfinished(folder):
+def _once(folder, fill):
+    """Have a folder filled, whole or not at all, by one process for all that want it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True)
-
-
-def _finish(made, folder):
-    """Put a folder into place; another process may have been faster."""
-    try:
-        Path(made).rename(folder)
-    except OSError:
-        assert folder.exists()
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(
+                dir=folder.parent, ignore_cleanup_errors=True
+            ) as unfinished:
+                fill(Path(unfinished))
+                Path(unfinished).rename(folder)
+    return folder
