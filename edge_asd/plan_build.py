@@ -9,10 +9,11 @@ from concurrent.futures import Future
 
 from edge_asd.bundle import Bundle
 from edge_asd.engine import NetworkSet
+from edge_asd.engine.fallback import explained
 from edge_asd.engine.forge import CancelledError, Forge
 from edge_asd.engine.plans import Plans
 from edge_asd.engine_request import EngineRequest
-from edge_asd.errors import EdgeAsdError, EngineError
+from edge_asd.errors import EdgeAsdError
 from edge_asd.health import Health
 from edge_asd.metrics_engine import EngineMetrics
 
@@ -50,11 +51,18 @@ class PlanBuild:
         """Build what is missing and have it serve; whatever goes wrong, somebody else serves."""
         try:
             plans = Plans(self._bundle, self._request)
-        except EngineError as error:
-            logger.info("engine build=none reason=%s", error)
-            asked_for = self._request.name == "tensorrt"
-            self.state = (Health.WARNING if asked_for else Health.HEALTHY, str(error))
-            return
+        except Exception as error:  # noqa: BLE001 - as below
+            reason, asked_for = explained(error), self._request.name == "tensorrt"
+            logger.info("engine build=none reason=%s", reason)
+            self.state = (Health.WARNING if asked_for else Health.HEALTHY, reason)
+        else:
+            self._build(plans)
+
+    def close(self) -> None:
+        """End the process that builds; nothing is handed over any more unless it is already."""
+        self._forge.close()
+
+    def _build(self, plans: Plans) -> None:
         began_s = time.monotonic()
         try:
             self._progressed(0.0, "started")
@@ -71,11 +79,7 @@ class PlanBuild:
         except Exception as error:
             # The adapter of a library that few have: what it does must not end those who listen.
             logger.exception("engine build stopped by an unexpected error")
-            self._failed(f"unexpected {type(error).__name__}: {error}; see the log")
-
-    def close(self) -> None:
-        """End the process that builds; nothing is handed over any more unless it is already."""
-        self._forge.close()
+            self._failed(f"{explained(error)}; see the log")
 
     def _progressed(self, done: float, step: str) -> None:
         text = f"TensorRT plans are built beside it, {done:.0%} ({step})"

@@ -6,11 +6,18 @@ import logging
 from collections.abc import Callable, Mapping
 
 from edge_asd.engine.strikes import Inside
-from edge_asd.errors import EngineError
+from edge_asd.errors import EdgeAsdError
 from edge_asd.protocols import Engine
 from edge_asd.records import FloatArray
 
 logger = logging.getLogger(__name__)
+
+
+def explained(error: Exception) -> str:
+    """An error in words, also one that nobody thought of."""
+    if isinstance(error, EdgeAsdError):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {error}"
 
 
 class Trust:
@@ -67,10 +74,10 @@ class Fallback:
             try:
                 with self._inside():
                     return self._engine.embed(inputs)
-            except EngineError as error:
-                self._trust.failure = str(error)
-                logger.error(  # noqa: TRY400 - raised on purpose
-                    "engine failed backend=%s reason=%s", self._engine.name, error
+            except Exception as error:  # noqa: BLE001 - whatever it is, the window must be scored
+                self._trust.failure = explained(error)
+                logger.error(  # noqa: TRY400 - a line for operators, not a traceback
+                    "engine failed backend=%s reason=%s", self._engine.name, self._trust.failure
                 )
         if self._spare is None:
             self._spare = self._open_spare()

@@ -2,8 +2,8 @@
 
 A plan runs on the version of TensorRT and the GPU it was built on, and may kill the process
 anywhere else: so all it depends on is its key, its checksum is looked at before every use, and it
-is stored only once a process of its own has run it. Nothing here raises for a disk: without it
-plans are built again.
+is stored only once a process of its own has run it. What cannot be read is not there, and built
+again.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ class PlanCache:
         """
         header = {"key": asdict(key), "proof": asdict(plan.proof)}
         replace_file(self._plan(key), _sealed(header, plan.data))
-        self.prune(key)
+        with contextlib.suppress(OSError):
+            self.prune(key)
 
     def remove(self, key: PlanKey) -> None:
         """Forget a plan."""

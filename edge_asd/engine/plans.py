@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from edge_asd.bundle import Bundle
 from edge_asd.engine import tensorrt
-from edge_asd.engine.fallback import Fallback, Trust
+from edge_asd.engine.fallback import Fallback, Trust, explained
 from edge_asd.engine.forge import CancelledError, Forge, Piece, Report
 from edge_asd.engine.golden import check_golden
 from edge_asd.engine.onnx import OnnxEngine
@@ -48,8 +48,8 @@ def open_tensorrt(bundle: Bundle, request: EngineRequest) -> dict[str, Engine] |
     """
     try:
         return Plans(bundle, request).open()
-    except EngineError as error:
-        return NotBuilt(str(error))
+    except Exception as error:  # noqa: BLE001 - who cannot use a GPU listens without
+        return NotBuilt(explained(error))
 
 
 class Plans:
@@ -213,9 +213,9 @@ class Plans:
                 opening.callback(engine.close)
                 check_golden(self._bundle, network, engine, network.tolerance(precision))
                 opening.pop_all()
-        except EngineError as error:
+        except Exception as error:
             inside.close()
-            self._strikes(piece).add(str(error))
+            self._strikes(piece).add(explained(error))
             raise
         return Fallback(engine, lambda: self._spare(network), _trust, inside)
 

@@ -67,6 +67,14 @@ def test_an_engine_that_failed_once_is_not_asked_again_although_it_would_answer(
     assert len(spares) == 1
 
 
+def test_an_error_that_nobody_thought_of_costs_no_window_either(inside, caplog):
+    engine, first, _ = guarded(inside, Trust(), 1)
+    first.embed = None
+    assert engine.embed(WINDOW).max() == -1
+    assert engine.failure.startswith("unexpected TypeError: ")
+    assert "engine failed backend=engine-1 reason=unexpected TypeError" in caplog.text
+
+
 def test_all_networks_of_a_process_leave_a_gpu_that_failed_one_of_them(inside):
     trust = Trust()
     one, broken, _ = guarded(inside, trust, 1)

@@ -202,6 +202,14 @@ def test_where_it_cannot_run_that_is_said_and_nothing_is_touched(
     assert not found.buildable
 
 
+def test_an_error_that_nobody_thought_of_ends_no_start(tiny_bundle, with_plan, monkeypatch):
+    monkeypatch.setattr(plans.tensorrt, "TensorRtEngine", None)
+    for _ in range(2):
+        found = open_tensorrt(tiny_bundle, with_plan)
+        assert found.reason.startswith("unexpected TypeError: ")
+    assert "2 times within a day" in open_tensorrt(tiny_bundle, with_plan).reason
+
+
 def test_without_tensorrt_that_is_said(tiny_bundle, request_in, monkeypatch):
     monkeypatch.setattr("edge_asd.engine.tensorrt.find_spec", lambda _name: None)
     assert open_tensorrt(tiny_bundle, request_in()) == NotBuilt("TensorRT is not installed")
