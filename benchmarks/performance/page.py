@@ -13,6 +13,8 @@ from benchmarks.performance.markdown import item, paragraph, table
 from benchmarks.performance.targets import Verdict, verdicts
 from edge_asd.bench.machine import summary
 
+_QUIET = 0.5
+"""Load of the last minute up to which a machine counts as idle."""
 _SAME_RUN = 2  # hours that a run may reach into
 
 NOT_MEASURED = [
@@ -94,6 +96,11 @@ def _head(run: Run) -> list[str]:
         f" last minute before it began: {machine.get('load_before', 'unknown')}."
     )
     texts = [wrote, where, _material(run.part("prepare"))]
+    if machine.get("load_before", 0.0) > _QUIET:
+        texts.append(
+            "**Something else was running when the run began**: rates are lower and delays longer"
+            " than the machine's own; ratios within the run suffer less."
+        )
     if _hours(found) > _SAME_RUN:
         texts.append("Parts were measured again later: `runs/bench/performance.json` says when.")
     return [paragraph(text) for text in texts if text]

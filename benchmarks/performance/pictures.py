@@ -77,48 +77,64 @@ def _contest(run: Run) -> Figure | None:
 
 
 def _monitors(run: Run) -> Figure | None:
-    """Cost and lateness over the number of monitors."""
-    measured = {
-        name: (bench, bench["details"]["capacity"])
-        for name, bench in run.benches().items()
-        if (bench.get("details") or {}).get("capacity")
-    }
-    if not measured:
+    """Cost and lateness over the number of monitors, a row a bundle."""
+    bundles: dict[str, dict[str, Any]] = {}
+    for name, bench in run.benches().items():
+        if (bench.get("details") or {}).get("capacity"):
+            bundles.setdefault(bench["bundle"], {})[name] = bench
+    if not bundles:
         return None
-    figure = Figure(figsize=(WIDTH, 5.2), dpi=DPI, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for number, (name, (bench, capacity)) in enumerate(measured.items()):
-        look = {"color": COLOURS[number], "marker": MARKERS[number % len(MARKERS)], "linestyle": ""}
-        points = capacity["points"]
-        monitors = [one["monitors"] for one in points]
-        left.plot(monitors, [100 * one["busy"] for one in points], **look, label=name)
-        _draw_line(left, [one for one in points if one["sustained"]], COLOURS[number])
-        _draw_daemon(left, bench, COLOURS[number])
-        look["linestyle"] = STYLES[number % len(STYLES)]
-        right.plot(monitors, [one["lateness_ms"]["p99"] for one in points], **look, label=name)
-    hop_ms = max(1e3 * capacity["hop_s"] for _, capacity in measured.values())
-    right.axhline(hop_ms / 2, color=GREY, linestyle=":", label="half a hop")
-    right.set_yscale("log")
-    left.set_ylabel("busy, % of one core")
-    right.set_ylabel("from the last sample to the score, p99, ms")
-    for axes in (left, right):
-        axes.set_xlabel("monitors at a hop of about a second, in real time, on one core")
-        axes.set_xlim(left=0)
-        axes.grid(visible=True, alpha=0.3)
-        axes.legend(fontsize=8)
-    left.set_ylim(bottom=0)
+    figure = Figure(figsize=(WIDTH, 4.6 * len(bundles)), dpi=DPI, layout="constrained")
+    panels = figure.subplots(len(bundles), 2, squeeze=False)
+    for (left, right), benches in zip(panels, bundles.values(), strict=True):
+        for number, (name, bench) in enumerate(benches.items()):
+            _draw_cost(left, name, bench, COLOURS[number])
+            _draw_lateness(right, name, bench["details"]["capacity"], number)
+            hop_s = bench["details"]["capacity"]["hop_s"]
+        right.axhline(1e3 * hop_s / 2, color=GREY, linestyle=":", label="half a hop")
+        right.set_yscale("log")
+        left.set_ylim(0, 125)
+        left.set_ylabel("busy, % of one core")
+        right.set_ylabel("last sample to score, p99, ms")
+        for axes in (left, right):
+            axes.set_xlabel(f"monitors in real time on one core, a window every {hop_s:g} s")
+            axes.set_xlim(left=0)
+            axes.grid(visible=True, alpha=0.3)
+            axes.legend(fontsize=8)
     figure.suptitle("What monitors cost, and how late their windows are")
     return figure
 
 
-def _draw_line(axes: Axes, points: list[dict[str, Any]], colour: str) -> None:
-    """The straight line through points."""
-    if len(points) < 2:
-        return
-    monitors = [one["monitors"] for one in points]
-    slope, offset, _ = straight_line(monitors, [one["busy"] for one in points])
-    ends = np.asarray([0, max(monitors)])
-    axes.plot(ends, 100 * (slope * ends + offset), color=colour, linewidth=1.0)
+def _draw_cost(axes: Axes, name: str, bench: dict[str, Any], colour: str) -> None:
+    """Pipelines alone with their straight line, and whole daemons."""
+    points = bench["details"]["capacity"]["points"]
+    for sustained, face in ((True, colour), (False, "none")):
+        chosen = [one for one in points if one["sustained"] is sustained]
+        axes.plot(
+            [one["monitors"] for one in chosen],
+            [100 * one["busy"] for one in chosen],
+            "o",
+            color=colour,
+            markerfacecolor=face,
+            label=name if sustained else None,
+        )
+        if sustained and len(chosen) > 1:
+            monitors = [one["monitors"] for one in chosen]
+            slope, offset, _ = straight_line(monitors, [one["busy"] for one in chosen])
+            ends = np.asarray([0, max(monitors)])
+            axes.plot(ends, 100 * (slope * ends + offset), color=colour, linewidth=1.0)
+    _draw_daemon(axes, bench, colour)
+
+
+def _draw_lateness(axes: Axes, name: str, capacity: dict[str, Any], number: int) -> None:
+    axes.plot(
+        [one["monitors"] for one in capacity["points"]],
+        [one["lateness_ms"]["p99"] for one in capacity["points"]],
+        color=COLOURS[number],
+        marker=MARKERS[number % len(MARKERS)],
+        linestyle=STYLES[number % len(STYLES)],
+        label=name,
+    )
 
 
 def _draw_daemon(axes: Axes, bench: dict[str, Any], colour: str) -> None:
@@ -129,7 +145,7 @@ def _draw_daemon(axes: Axes, bench: dict[str, Any], colour: str) -> None:
     points += [(loaded["monitors"], loaded["cpu_share"])] if loaded else []
     if points:
         monitors, shares = zip(*sorted(points), strict=True)
-        label = "… as a whole daemon"
+        label = "… as a whole daemon, at 80 % with open alerts"
         axes.plot(monitors, 100 * np.asarray(shares), "x:", color=colour, label=label)
 
 

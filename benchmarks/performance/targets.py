@@ -202,8 +202,43 @@ def _cost(run: Run, target: str, key: str, limit: float, words: Callable[[float]
         return Verdict(target, f"not measured: {'; '.join(reasons) or 'no bench ran'}", None)
     measured = "; ".join(f"{words(value)} ({name})" for name, value in found.items())
     above = [name for name, value in found.items() if value >= limit]
-    why = f"Not met by {', '.join(above)}." if above else ""
+    why = " ".join(f"{name}: {_EXPLAINED[key](run.benches()[name])}." for name in above)
     return Verdict(target, measured, not above, why)
+
+
+def _scoring(bench: Any) -> str:
+    rate = bench.get("pipeline_windows_per_s")
+    if not rate:
+        return "what scoring takes was not measured"
+    share = 1.0 / rate / bench["hop_s"]
+    return f"scoring itself takes {percent(share)}, all else is the daemon around it"
+
+
+def _starts(bench: Any) -> str:
+    starts = bench["details"]["cost"]["cold_start_s"]
+    return f"the starts took {', '.join(map(_s, starts))}"
+
+
+def _delays(kind: str) -> Callable[[Any], str]:
+    def told(bench: Any) -> str:
+        delivery = bench["details"][kind]
+        latency = delivery["latency_ms"]
+        return (
+            f"{latency['count']} events of {delivery['monitors']} monitors, half of them within"
+            f" {_ms(latency['p50'])}, at {percent(delivery['cpu_share'])} of a core"
+        )
+
+    return told
+
+
+_EXPLAINED: dict[str, Callable[[Any], str]] = {
+    "cpu_share": _scoring,
+    "pss_mb": lambda bench: f"{_mb(bench['rss_mb'])} are resident",
+    "cold_start_s": _starts,
+    "latency_ms": _delays("latency"),
+    "latency_loaded_ms": _delays("loaded"),
+}
+"""What is said of a figure that lies above its limit."""
 
 
 def straight_line(monitors: list[int], busy: list[float]) -> tuple[float, float, float]:

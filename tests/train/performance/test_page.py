@@ -45,15 +45,19 @@ def bench(**changes):
         {"monitors": n, "busy": 0.01 * n, "lateness_ms": lateness, "sustained": n <= 80}
         for n in (20, 40, 60, 80, 85)
     ]
+    latency = {"count": 3, "p50": 9.0, "p99": 12.0, "worst": 12.0}
     delivery = {"monitors": 1, "cpu_share": 0.02, "delays_ms": [8.0, 9.0, 12.0]}
+    delivery["latency_ms"] = latency
     details = {
         "capacity": {"monitors": 80, "hop_s": 1.0, "points": points},
         "scale": {"cpu_shares": [[1, 0.015], [12, 0.13]], "monitors": 70},
         "latency": delivery,
         "loaded": delivery | {"monitors": 56, "cpu_share": 0.6},
+        "cost": {"cold_start_s": [1.4, 1.5, 1.6]},
     }
     fields = {
         "bundle": "featex-1",
+        "hop_s": 1.0,
         "engine": "onnxruntime",
         "precision": "fp32",
         "reason": "as configured",
@@ -215,6 +219,13 @@ def test_without_any_figures_no_target_is_met():
     judged = verdicts(Run(run_of(figures(), **parts)))
     assert {one.met for one in judged} == {None}
     assert all("not measured" in one.measured for one in judged)
+
+
+def test_a_machine_that_was_busy_is_said_to_have_been():
+    found = run_of(figures())
+    assert "Something else was running" not in text_of(Run(found))
+    found["machine"]["load_before"] = 3.5
+    assert "Something else was running" in text_of(Run(found))
 
 
 def test_an_engine_that_the_machine_does_not_have_is_no_failure():
