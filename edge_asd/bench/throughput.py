@@ -51,29 +51,30 @@ def measure_throughput(
     batch = networks.batch
     batched = _joined(examples, batch) if batch > 1 else None
     stream = Stream(subject)
-    _warm_up(networks, examples, stream)
-    count = _windows_a_turn(networks, examples, clock)
+    _engine_turn(networks, examples, _EXAMPLES, clock)  # warms up, as the first turn below does
+    alone = _windows_a_turn(_engine_turn(networks, examples, _EXAMPLES, clock))
+    _Spent().turn(stream, _EXAMPLES, clock)
+    whole = _windows_a_turn(_Spent().turn(stream, _EXAMPLES, clock))
     turns: list[tuple[float, float]] = []  # windows a second: engine, pipeline
     together: list[float] = []
     spent = _Spent()
     begun_s = clock()
     while len(turns) < _LEAST_TURNS or clock() - begun_s < seconds:
         progress(min(1.0, (clock() - begun_s) / seconds), "engine and pipeline in turns")
-        engine_s = _engine_turn(networks, examples, count, clock)
-        pipeline_s = spent.turn(stream, count, clock)
-        spent.score_s.append(_score_turn(subject, views, count, clock))
-        turns.append((count / engine_s, count / pipeline_s))
+        engine_s = _engine_turn(networks, examples, alone, clock)
+        pipeline_s = spent.turn(stream, whole, clock)
+        spent.score_s.append(_score_turn(subject, views, clock))
+        turns.append((alone / engine_s, whole / pipeline_s))
         if batched is not None:
-            rounds = -(-count // batch)
+            rounds = -(-alone // batch)
             took_s = _engine_turn(networks, [batched], rounds, clock)
             together.append(rounds * batch / took_s)
-    engine, pipeline = zip(*turns, strict=True)
     return Throughput(
-        Spread.of(engine),
-        Spread.of(pipeline),
-        Spread.of([whole / alone for alone, whole in turns]),
+        Spread.of([engine for engine, _ in turns]),
+        Spread.of([pipeline for _, pipeline in turns]),
+        Spread.of([pipeline / engine for engine, pipeline in turns]),
         spent.stages(),
-        len(turns) * count,
+        len(turns) * whole,
         batch,
         Spread.of(together) if together else None,
     )
@@ -117,23 +118,17 @@ def _engine_turn(networks: NetworkSet, examples: list[Features], count: int, clo
     return clock() - begun_s
 
 
-def _score_turn(subject: Subject, views: list[Views], count: int, clock: Clock) -> float:
+def _score_turn(subject: Subject, views: list[Views], clock: Clock) -> float:
     """What scoring takes a window."""
     begun_s = clock()
-    for number in range(count):
-        subject.profile.detector.score(views[number % len(views)])
-    return (clock() - begun_s) / count
+    for one in views:
+        subject.profile.detector.score(one)
+    return (clock() - begun_s) / len(views)
 
 
-def _warm_up(networks: NetworkSet, examples: list[Features], stream: Stream) -> None:
-    for features in examples:
-        networks.embed(features)
-        stream.hear()
-
-
-def _windows_a_turn(networks: NetworkSet, examples: list[Features], clock: Clock) -> int:
-    alone_s = _engine_turn(networks, examples, len(examples), clock) / len(examples)
-    return max(2, math.ceil(TURN_S / max(alone_s, 1e-6)))
+def _windows_a_turn(examples_s: float) -> int:
+    """Windows that fill a turn, if the examples took so long."""
+    return max(2, math.ceil(TURN_S * _EXAMPLES / max(examples_s, 1e-6)))
 
 
 def _windows(subject: Subject) -> list[Window]:

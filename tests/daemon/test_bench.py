@@ -1,0 +1,76 @@
+"""``edge-asd bench`` as an owner runs it: a real run, and one that is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from brokers import BINARY, PATIENCE_S, eventually
+from support.processes import assert_refused, background, cli
+
+from edge_asd.bench.accounting import _family
+
+pytestmark = [
+    pytest.mark.broker,
+    pytest.mark.skipif(BINARY is None, reason="mosquitto is not installed"),
+]
+
+
+def test_a_quick_run_answers_what_it_promises(tiny_bundle, tmp_path):
+    picture, state = tmp_path / "bench.png", tmp_path / "state"
+    done = cli(
+        *("bench", "--quick", "--json", "--bundle", tiny_bundle.path, "--engine", "onnxruntime"),
+        *("--picture", picture, "--state-dir", state),
+        timeout_s=5 * PATIENCE_S,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    fields = json.loads(line)
+    alone, whole = fields["engine_windows_per_s"], fields["pipeline_windows_per_s"]
+    assert fields["pipeline_ratio"] == whole / alone
+    assert 1.0 < whole < alone
+    assert fields["monitors_per_core"] >= 1
+    assert 0.0 < fields["latency_ms"]["p50"] <= fields["latency_ms"]["p99"]
+    assert fields["details"]["latency"]["latency_ms"]["count"] >= 4
+    assert 0.0 < fields["cpu_share"] < 1.0
+    assert 20.0 < fields["pss_mb"] <= fields["rss_mb"] * 1.01 < 1000.0
+    assert fields["cold_start_s"] > 0.1
+    assert (fields["engine"], fields["bundle"]) == ("onnxruntime", "tiny-1")
+    assert fields["machine"]["cores"] == os.cpu_count()
+    assert set(fields["not_measured"]) <= {
+        "daemon_monitors_per_core",
+        "latency_loaded_ms",
+        "energy",
+    }
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_behind(tiny_bundle, tmp_path, number, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    arguments = ("bench", "--only", "latency", "--bundle", tiny_bundle.path)
+    options = ("--engine", "onnxruntime", "--state-dir", tmp_path / "state")
+    with background(*arguments, *options, stderr=subprocess.PIPE) as process:
+        log = eventually(lambda: list(tmp_path.glob("edge-asd-bench-*/latency/daemon.log")))[0]
+        eventually(lambda: b"ready monitors=" in log.read_bytes(), what="a daemon that listens")
+        family = _family(process.pid, Path("/proc"))
+        assert len(family) >= 3  # with the daemon and the broker
+        process.send_signal(number)
+        assert process.wait(PATIENCE_S) == 130
+        assert b"Traceback" not in process.stderr.read()
+    for pid in family:
+        eventually(lambda pid=pid: not Path(f"/proc/{pid}").exists(), what=f"the end of {pid}")
+    assert not list(tmp_path.glob("edge-asd-bench-*"))
+
+
+def test_what_cannot_be_measured_at_all_is_one_line(tmp_path):
+    missing = cli("bench", "--bundle", tmp_path / "none.asd", "--state-dir", tmp_path)
+    assert_refused(missing, 65, "none.asd")
+    folder = tmp_path / "file"
+    folder.write_text("")
+    unusable = cli("bench", "--quick", "--state-dir", folder)
+    assert_refused(unusable, 69, folder, "--state-dir")
