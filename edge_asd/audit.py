@@ -50,6 +50,11 @@ class Audit:
         """A command that nobody carried out."""
         self._tell(request, "refused", reason)
 
+    def overrun(self, via: str, reason: str) -> None:
+        """Commands that nobody looked at: a line of its own kind, not held back with others."""
+        self._metrics.commands.command("unknown", "refused")
+        logger.warning("command=unknown via=%s result=refused reason=%r", via, reason)
+
     def _done(self, request: Mapping[str, Any], done: Future[dict[str, Any]]) -> None:
         if done.cancelled():
             self._tell(request, "failed", "given up")

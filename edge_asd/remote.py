@@ -166,7 +166,7 @@ class RemoteCommands:
         self._unheard += 1
         now_s = self._clock()
         if now_s - self._told_s >= _TELL_EVERY_S:
-            self._audit.refused({"command": "unknown", "via": "mqtt"}, self._too_many())
+            self._audit.overrun("mqtt", self._too_many())
             self._unheard, self._told_s = 0, now_s
 
     def _too_many(self) -> str:
