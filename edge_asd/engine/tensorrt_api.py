@@ -51,7 +51,6 @@ class TensorIOMode(Protocol):
     """Whether a tensor goes in or comes out."""
 
     INPUT: Flag
-    OUTPUT: Flag
 
 
 class Severity(Protocol):

@@ -161,6 +161,13 @@ def test_the_engine_touches_nothing_that_is_not_declared():
     }
 
 
+def test_nothing_is_allowed_that_nobody_uses():
+    nodes = [node for one in ADAPTER for node in ast.walk(ast.parse(one.read_text()))]
+    used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    derived = {"log", "phase_start", "step_complete", "phase_finish"}  # TensorRT calls these
+    assert (PLAIN | NAMES) - used - derived == set()
+
+
 def test_arguments_are_given_by_position():
     found = [by_keyword(one.read_text(), FUNCTIONS - OWN) for one in ADAPTER]
     assert found == [[] for _ in ADAPTER]
