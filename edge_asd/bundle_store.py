@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from edge_asd.bundle import Bundle, builtin_bundle, load_bundle
@@ -60,6 +61,22 @@ def choose_bundle(state_dir: Path, explicit: str | None, monitors: Sequence[str]
         ProfileError: See ``bundle_of``.
     """
     return load_bundle(explicit) if explicit else bundle_of(state_dir, monitors)
+
+
+def forget_bundles(state_dir: Path, spared: Collection[str]) -> None:
+    """Remove kept bundles that no profile needs; what cannot be removed is tried again next time.
+
+    Args:
+        state_dir: Where they lie.
+        spared: SHA-256 of those that stay in any case.
+    """
+    profiles = (path.parent.name for path in state_dir.glob("profiles/*/profile.json"))
+    needed = {*spared, *(_needed_by(state_dir, name) for name in profiles)}
+    wanted = {_kept(state_dir, sha256) for sha256 in needed if sha256}
+    for path in (state_dir / "bundles").glob("*.asd"):
+        if path not in wanted:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def bundle_to_start_with(state_dir: Path, wanted: Bundle, monitors: Sequence[str]) -> Bundle:

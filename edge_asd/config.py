@@ -236,7 +236,8 @@ class Config(Section):
     engine: EngineConfig = EngineConfig()
     worker: WorkerConfig = WorkerConfig()
     bundle: str | None = None
-    """Path of a bundle; the one that ships with the package if absent."""
+    """Path of a bundle; if absent the one that the monitors are enrolled with, else the one that
+    ships with the package."""
 
     @field_validator("engine", mode="before")
     @classmethod

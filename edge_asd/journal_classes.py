@@ -71,6 +71,13 @@ CLASSES = (
         "The configuration was read again and is in force.",
     ),
     MessageClass(
+        "networks-serve",
+        "2157284b7f5d4647b1f88ad3dc96ac4a",
+        "swap",
+        "networks serve now=",
+        "Another bundle or engine scores from now on: @EDGE_ASD_NOW@.",
+    ),
+    MessageClass(
         "reload-refused",
         "2c0768f2dfb74bc5bf37ee40bf90e349",
         "reloading",

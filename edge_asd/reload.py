@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from edge_asd.bundle_store import choose_bundle
+from edge_asd.bundle_store import choose_bundle, forget_bundles
 from edge_asd.capture import CaptureThread
 from edge_asd.config import Config, MonitorConfig, engine_request
 from edge_asd.enrol import Progress
@@ -225,6 +225,9 @@ class Reload:
     def _served_by(self, changes: Changes, successor: Successor) -> Changes:
         """The changes, with what became of the networks."""
         give_back()
+        after = self._parts.serving.networks.bundle.sha256
+        # The former one stays, too: it may be wanted again.
+        forget_bundles(self._parts.common.state_dir, {after, self._served.bundle.sha256})
         now = label_of(self._parts.serving.networks)
         text = f"{now} instead of {label_of(self._served)}"
         return replace(changes, serving=text, relearned=tuple(successor.learned))

@@ -5,7 +5,14 @@ from dataclasses import replace
 import pytest
 from support.tiny import write_tiny_bundle
 
-from edge_asd.bundle_store import bundle_of, choose_bundle, keep_bundle
+from edge_asd.bundle import load_bundle
+from edge_asd.bundle_store import (
+    bundle_of,
+    bundle_to_start_with,
+    choose_bundle,
+    forget_bundles,
+    keep_bundle,
+)
 from edge_asd.errors import BundleError, ProfileError
 from edge_asd.profile import profile_dir, save_profile
 
@@ -76,3 +83,24 @@ def test_a_kept_bundle_that_was_damaged_is_refused(tmp_path, own, pump_profile):
     kept.write_bytes(kept.read_bytes()[:-100])
     with pytest.raises(BundleError, match=kept.name):
         bundle_of(tmp_path, ["pump-1"])
+
+
+def test_bundles_that_nobody_needs_are_forgotten(tmp_path, own, tiny_bundle, pump_profile):
+    third = write_tiny_bundle(tmp_path / "third.asd", seed=6)
+    for bundle in (own, tiny_bundle, third):
+        keep_bundle(tmp_path, bundle)
+    enrolled_with(tmp_path, pump_profile, own, "removed-from-the-file")
+    forget_bundles(tmp_path, {tiny_bundle.sha256})
+    kept = {load_bundle(path).sha256 for path in (tmp_path / "bundles").iterdir()}
+    assert kept == {own.sha256, tiny_bundle.sha256}
+
+
+def test_monitors_begin_with_what_they_have_learned_whatever_is_wanted(
+    tmp_path, own, tiny_bundle, pump_profile
+):
+    assert bundle_to_start_with(tmp_path, own, ["pump-1"]) is own
+    keep_bundle(tmp_path, tiny_bundle)
+    enrolled_with(tmp_path, pump_profile, tiny_bundle)
+    assert bundle_to_start_with(tmp_path, own, ["pump-1", "new"]).sha256 == tiny_bundle.sha256
+    assert bundle_to_start_with(tmp_path, tiny_bundle, ["pump-1"]) is tiny_bundle
+    assert bundle_to_start_with(tmp_path, own, ["new"]) is own
