@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.engines import has_bf16
 from support.tiny import INPUTS, SAMPLE_RATE, WINDOW
 
 from edge_asd.engine import EngineRequest, OnnxEngine, cosine_distance, open_networks, openvino
@@ -21,12 +22,6 @@ pytestmark = pytest.mark.skipif(not openvino.installed(), reason="OpenVINO is an
 
 BF16 = Candidate("openvino", "bf16")
 CANNOT = 77
-
-
-def has_bf16():
-    return "BF16" in openvino.load_openvino().Core().get_property(
-        "CPU", "OPTIMIZATION_CAPABILITIES"
-    )
 
 
 def features(seed, count, level=0.03):
