@@ -44,17 +44,12 @@ def open_cpu(bundle: Bundle, request: EngineRequest) -> NetworkSet:
     first, *others = field.candidates
     if not others:
         return open_proven(bundle, first, request.threads, field.reason)
-    hop_s = bundle.manifest.hop_samples / bundle.manifest.sample_rate
     tried = recall(request.cache, trial_key(bundle, request.threads, field.candidates))
-    if tried is None and first.name not in {other.name for other in others}:
-        networks = _cheap_enough(bundle, first, request.threads, WORTH_OF_HOP * hop_s)
+    if tried is None and all(other.name != first.name for other in others):
+        networks = _cheap_enough(bundle, first, request.threads)
         if networks is not None:
             return networks
-    try:
-        tried = tried or _try(bundle, request, field.candidates)
-    except EngineError as error:
-        return open_proven(bundle, first, request.threads, str(error))
-    chosen, reason = decide(tried.trials, hop_s=hop_s, available_bytes=tried.available_bytes)
+    chosen, reason = _choice(bundle, request, field.candidates, tried)
     try:
         return open_proven(bundle, chosen, request.threads, reason)
     except EngineError as error:
@@ -64,17 +59,30 @@ def open_cpu(bundle: Bundle, request: EngineRequest) -> NetworkSet:
         return open_proven(bundle, first, request.threads, f"{chosen} failed: {error}")
 
 
-def _cheap_enough(
-    bundle: Bundle, candidate: Candidate, threads: int, enough_s: float
-) -> NetworkSet | None:
+def _hop_s(bundle: Bundle) -> float:
+    return bundle.manifest.hop_samples / bundle.manifest.sample_rate
+
+
+def _cheap_enough(bundle: Bundle, candidate: Candidate, threads: int) -> NetworkSet | None:
     """Networks on an engine if nothing could be gained with another."""
     networks = open_proven(bundle, candidate, threads)
     spent_s = windows_s({"": networks}, threads)[""]
-    if spent_s <= enough_s:
+    if spent_s <= WORTH_OF_HOP * _hop_s(bundle):
         networks.reason = f"{spent_s * 1e3:.2g} ms a window leave nothing to gain"
         return networks
     networks.close()
     return None
+
+
+def _choice(
+    bundle: Bundle, request: EngineRequest, wanted: tuple[Candidate, ...], tried: Tried | None
+) -> tuple[Candidate, str]:
+    """The engine that is best by what was tried, now or earlier, and why."""
+    try:
+        tried = tried or _try(bundle, request, wanted)
+    except EngineError as error:
+        return wanted[0], str(error)
+    return decide(tried.trials, hop_s=_hop_s(bundle), available_bytes=tried.available_bytes)
 
 
 def _try(bundle: Bundle, request: EngineRequest, wanted: tuple[Candidate, ...]) -> Tried:
