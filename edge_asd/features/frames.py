@@ -28,16 +28,13 @@ def frame_count(n_samples: int, n_fft: int, hop_length: int) -> int:
     return max(0, 1 + (n_samples - n_fft) // hop_length)
 
 
-def stft_magnitude(
-    samples: FloatArray, n_fft: int, hop_length: int, out: FloatArray | None = None
-) -> FloatArray:
+def stft_magnitude(samples: FloatArray, n_fft: int, hop_length: int) -> FloatArray:
     """Magnitude of the short-time Fourier transform, periodic Hann, no padding.
 
     Args:
         samples: Shape (..., L) float32, L >= n_fft.
         n_fft: Frame and transform length in samples.
         hop_length: Distance between frames in samples.
-        out: Receives the result; None makes an array.
 
     Returns:
         Shape (..., T, n_fft/2 + 1) float32, T = 1 + (L - n_fft) // hop_length; not scaled.
@@ -45,15 +42,19 @@ def stft_magnitude(
     Source: Wilkinghoff (2023), front end of the spectrogram branch.
     """
     *batch, length = samples.shape
-    count = frame_count(length, n_fft, hop_length)
-    if out is None:
-        out = np.empty((*batch, count, n_fft // 2 + 1), np.float32)
+    shape = (*batch, frame_count(length, n_fft, hop_length), n_fft // 2 + 1)
+    out = np.empty(shape, np.float32)
     for index in np.ndindex(*batch):
-        clip = np.ascontiguousarray(samples[index])
-        strides = (hop_length * clip.itemsize, clip.itemsize)
-        frames: FloatArray = np.ndarray((count, n_fft), clip.dtype, clip, 0, strides)
-        magnitudes(frames, out[index], taper=periodic_hann(n_fft))
+        _write_frames(samples[index], n_fft, hop_length, out[index])
     return out
+
+
+def _write_frames(samples: FloatArray, n_fft: int, hop_length: int, out: FloatArray) -> None:
+    """Magnitudes of the first frames of samples (L,), as many as ``out`` (T, n_fft/2 + 1) holds."""
+    samples = np.ascontiguousarray(samples)
+    strides = (hop_length * samples.itemsize, samples.itemsize)
+    frames: FloatArray = np.ndarray((len(out), n_fft), samples.dtype, samples, 0, strides)
+    magnitudes(frames, out, taper=periodic_hann(n_fft))
 
 
 class FrameCache:
@@ -80,7 +81,7 @@ class FrameCache:
         frames, new = self._rows.advance(kept, self.fresh)
         if self.fresh:
             tail = window.samples[kept * self.hop_length :]
-            stft_magnitude(tail, self.n_fft, self.hop_length, out=new)
+            _write_frames(tail, self.n_fft, self.hop_length, new)
         self._run, self._start = window.run, window.start
         return frames
 

@@ -54,10 +54,17 @@ def log_mel(magnitudes: FloatArray, filters: FloatArray) -> FloatArray:
     Returns:
         Shape (..., T, M) float32, 10 log10 of the mel power.
     """
-    power = np.square(magnitudes) @ filters  # (..., T, F) @ (F, M) -> (..., T, M)
-    return np.asarray(10.0 * np.log10(power + np.float32(LOG_FLOOR)), dtype=np.float32)
+    levels: FloatArray = np.square(magnitudes) @ filters  # (..., T, F) @ (F, M) -> (..., T, M)
+    levels += np.float32(LOG_FLOOR)
+    np.log10(levels, out=levels)
+    levels *= np.float32(10.0)
+    return levels
 
 
 def mel_statistics(spectrogram: FloatArray) -> FloatArray:
     """Mean and standard deviation over time, concatenated: (..., T, M) -> (..., 2M)."""
-    return np.concatenate([spectrogram.mean(axis=-2), spectrogram.std(axis=-2)], axis=-1)
+    mean = spectrogram.mean(axis=-2, keepdims=True)
+    swing = spectrogram - mean  # what NumPy's own ``std`` would find the mean for once more
+    np.square(swing, out=swing)
+    deviation = np.sqrt(swing.mean(axis=-2))
+    return np.concatenate([mean[..., 0, :], deviation], axis=-1)

@@ -47,7 +47,8 @@ def test_a_daemon_that_is_looked_at_goes_on_undisturbed(shell, plant, mosquitto,
             topics = {topic for topic, _, retained in listener.messages if not retained}
         failed = {name: f for name, f in found.items() if f["status"] == "failed"}
         assert (code, failed) == (0, {})
-        for name in ("broker: echo", "daemon: /livez", "daemon: pump", "runtime: golden vectors"):
+        transforms, golden = "runtime: Fourier transforms", "runtime: golden vectors"
+        for name in ("broker: echo", "daemon: /livez", "daemon: pump", transforms, golden):
             assert found[name]["status"] == "ok", found[name]
         assert any(topic.startswith("edge-asd/hall/doctor/") for topic in topics)
         assert "edge-asd/hall/status" not in topics
