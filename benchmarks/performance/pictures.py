@@ -96,9 +96,10 @@ def _monitors(run: Run) -> Figure | None:
         left.set_ylim(0, 125)
         left.set_ylabel("busy, % of one core")
         right.set_ylabel("last sample to score, p99, ms")
+        most = max(bench["details"]["capacity"]["monitors"] for bench in benches.values())
         for axes in (left, right):
             axes.set_xlabel(f"monitors in real time on one core, a window every {hop_s:g} s")
-            axes.set_xlim(left=0)
+            axes.set_xlim(0, 1.25 * max(1, most))
             axes.grid(visible=True, alpha=0.3)
             axes.legend(fontsize=8)
     figure.suptitle("What monitors cost, and how late their windows are")
