@@ -10,7 +10,9 @@ import os
 import random
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 # systemd-timesyncd creates this file at its first synchronisation after boot.
 TIMESYNC_FLAG = Path("/run/systemd/timesync/synchronized")
@@ -116,15 +118,24 @@ def kernel_synchronized() -> bool | None:
 
     Source: adjtimex(2) with ``modes`` 0, which only reads.
     """
-    try:
-        adjtimex = ctypes.CDLL(None, use_errno=True).adjtimex
-    except (AttributeError, OSError):
+    adjtimex = _adjtimex()
+    if adjtimex is None:
         return None
     timex = _Timex()
     answer = adjtimex(ctypes.byref(timex))
     if answer < 0:
         return None
     return answer != _TIME_ERROR and not timex.status & _STA_UNSYNC
+
+
+@lru_cache(maxsize=1)
+def _adjtimex() -> Callable[[Any], int] | None:
+    """The C library's call, looked up once: that takes longer than all that is asked with it."""
+    try:
+        found: Callable[[Any], int] = ctypes.CDLL(None, use_errno=True).adjtimex
+    except (AttributeError, OSError):
+        return None
+    return found
 
 
 def clock_synchronized(
