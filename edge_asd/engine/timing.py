@@ -14,7 +14,7 @@ from edge_asd.features import compute
 
 Key = TypeVar("Key", bound=Hashable)
 
-_BUDGET_S = 0.4
+_BUDGET_S = 0.25
 _ROUNDS = (5, 50)
 
 
