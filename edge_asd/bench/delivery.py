@@ -25,7 +25,6 @@ def measure_delivery(
     wanted: Wanted,
     progress: Progress,
     *,
-    load: float | None = None,
     cores: Collection[int] | None = None,
 ) -> tuple[Delivery, DaemonCost]:
     """Run a daemon whose open alerts send an event with every window.
@@ -35,7 +34,6 @@ def measure_delivery(
         setting: Of all daemons.
         wanted: Of this one; it has a broker, and monitors that are alerting.
         progress: Told how far it is.
-        load: Share of the capacity that it is, for the record.
         cores: The whole daemon keeps to these; None for any.
 
     Returns:
@@ -63,7 +61,7 @@ def measure_delivery(
     delivery = Delivery(
         wanted.monitors,
         wanted.alerting,
-        load,
+        None,
         Quantiles.of_seconds(heard),
         tuple(1e3 * seconds for seconds in heard),
         cost.cpu_share,

@@ -110,7 +110,7 @@ class Delivery:
     alerting: int
     """Of these, so many had an open alert and sent an event with every window."""
     load: float | None
-    """Share of the capacity; None for a single monitor."""
+    """Share of what fits on a core; None for a single monitor."""
     latency_ms: Quantiles
     delays_ms: tuple[float, ...]
     cpu_share: float
@@ -122,7 +122,7 @@ class Scale:
     """What whole daemons with few and with more monitors take, and how many fit on one core."""
 
     cpu_shares: tuple[tuple[int, float], ...]
-    """Monitors, and the share of one core; two daemons."""
+    """Monitors, and the share of one core, of every daemon."""
     monitors: int
     """That would take one core, if the cost grows in proportion, as it does."""
 

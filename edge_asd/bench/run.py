@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -200,15 +200,16 @@ class _Run:
         number = more_than_one(few.cpu_share)
         wanted = Wanted(number, 1, times.scale_s, broker, evidence=False)
         more, _ = measure_delivery(self._folder / "more", setting, wanted, course.share("more"))
-        shares = ((few.monitors, few.cpu_share), (more.monitors, more.cpu_share))
-        self._scale = Scale(shares, fitting(*shares))
-        number = min(MOST, max(1, int(self._options.load * self._scale.monitors)))
+        shares = [(one.monitors, one.cpu_share) for one in (few, more)]
+        number = min(MOST, max(2, int(self._options.load * fitting(*shares))))
         wanted = Wanted(number, min(number, _ALERTING), times.load_s, broker, evidence=False)
-        self._loaded, _ = measure_delivery(
-            *(self._folder / "load", setting, wanted, course.share("load")),
-            load=number / self._scale.monitors,
-            cores=cores,
+        loaded, _ = measure_delivery(
+            self._folder / "load", setting, wanted, course.share("load"), cores=cores
         )
+        # It is nearest to the limit, so that it tells best where that is.
+        shares.append((number, loaded.cpu_share))
+        self._scale = Scale(tuple(shares), fitting(shares[0], shares[-1]))
+        self._loaded = replace(loaded, load=number / self._scale.monitors)
 
     def _energy(self, hop_s: float) -> Energy | None:
         """What the meter said; why it said nothing is noted."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 MOST = 256
 """Monitors that a daemon is loaded with at most."""
-_FEW_CPU = 0.3
-"""Of a core: so much, at least, the second of two daemons should take."""
+_MORE_CPU = 0.8
+"""Of a core, that a second daemon would take at most: more monitors cost less each."""
 
 
 def more_than_one(cpu_share: float) -> int:
-    """Monitors of a second daemon, if one takes so much: enough to tell the two apart."""
-    return min(MOST // 4, max(4, round(_FEW_CPU / max(cpu_share, 1e-3))))
+    """Monitors of a second daemon, if one takes so much."""
+    return min(MOST // 4, max(4, round(_MORE_CPU / max(cpu_share, 1e-3))))
 
 
 def fitting(few: tuple[int, float], more: tuple[int, float]) -> int:
