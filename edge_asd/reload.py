@@ -15,7 +15,7 @@ from edge_asd.bundle_store import choose_bundle, forget_bundles
 from edge_asd.capture import CaptureThread
 from edge_asd.config import Config, MonitorConfig, engine_request
 from edge_asd.enrol import Progress
-from edge_asd.errors import ConfigError, PublishError
+from edge_asd.errors import BundleError, ConfigError, PublishError
 from edge_asd.feed import Feed
 from edge_asd.feeding import Past, Seating, Wanted, arrange
 from edge_asd.memory import give_back
@@ -147,7 +147,12 @@ class Reload:
         """What takes the place of the networks that serve, where the operator wants others."""
         parts, new = self._parts, self._new
         sections = {section.name: section for section in new.monitors}
-        bundle = choose_bundle(parts.common.state_dir, new.bundle, list(sections))
+        try:
+            bundle = choose_bundle(parts.common.state_dir, new.bundle, list(sections))
+        except BundleError:
+            if new.bundle != self._old.bundle:
+                raise
+            bundle = self._served.bundle  # its file may be gone: it is in use all the same
         engine = engine_request(new, parts.common.state_dir)
         if bundle.sha256 == self._served.bundle.sha256 and engine == parts.engine:
             return None
@@ -357,6 +362,7 @@ class Reload:
         if before is not None:
             parts.common.watch.forget("mqtt")
             before.close(MQTT_S)
+        parts.tell_who_is_there()  # it was made before the networks that serve now
         parts.start_mqtt(self._new)
 
     def _tell_who_is_there(self) -> None:

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from edge_asd.alerting import persistence_of
 from edge_asd.config import AlertConfig, MonitorConfig
 from edge_asd.engine import NetworkSet
-from edge_asd.errors import BusyError, EdgeAsdError, ProfileError
+from edge_asd.errors import BusyError, EdgeAsdError, EngineError, ProfileError
 from edge_asd.monitor import Monitor
 from edge_asd.profile import Profile
 from edge_asd.publish.payload import ModelRef
@@ -85,7 +85,9 @@ class Serving:
         Raises:
             EdgeAsdError: They are refused, and nothing has changed.
         """
-        before, monitors = self._networks, self._worker.monitors if self._worker else []
+        if self._worker is None:
+            raise RuntimeError("nobody is served yet")
+        before, monitors = self._networks, self._worker.monitors
         try:
             if profiles is None and networks.bundle.sha256 != before.bundle.sha256:
                 raise ProfileError(
@@ -101,7 +103,10 @@ class Serving:
         self._networks = networks
         for monitor in monitors:
             section = (sections or {}).get(monitor.name)
-            monitor.serve(networks, (profiles or {}).get(monitor.name), section)
+            try:
+                monitor.serve(networks, (profiles or {}).get(monitor.name), section)
+            except EngineError as error:  # as for any window: the daemon ends and is started again
+                self._worker.fail(error)
         for follow in self.followers:
             follow(networks)
         before.close()

@@ -153,10 +153,7 @@ class Worker:
                 self._round()
             self._drain()
         except EdgeAsdError as error:
-            if isinstance(error, EngineError):
-                self._report.inference_failed()
-            logger.error("worker stopped reason=%s", error)  # noqa: TRY400 - raised on purpose
-            self.failure = error
+            self.fail(error)
         except Exception as error:
             # The daemon must end and be started again, not stand still.
             logger.exception("worker stopped by an unexpected error")
@@ -164,6 +161,13 @@ class Worker:
         finally:
             self._report.log.retry()
             self._report.log.give_up()
+
+    def fail(self, error: EdgeAsdError) -> None:
+        """Nothing can be scored any more: the daemon ends with this."""
+        if isinstance(error, EngineError):
+            self._report.inference_failed()
+        logger.error("worker stopped reason=%s", error)
+        self.failure = error
 
     def follow(self, bundle: Bundle) -> None:
         """Another bundle serves from now on, whose windows may be of another length."""

@@ -25,7 +25,7 @@ from edge_asd.bundle import builtin_bundle, load_bundle
 from edge_asd.config import AlertConfig, MonitorConfig
 from edge_asd.engine import NetworkSet, OnnxEngine, open_networks
 from edge_asd.enrol import enrol
-from edge_asd.errors import ConfigError, EdgeAsdError, ProfileError
+from edge_asd.errors import ConfigError, EdgeAsdError, EngineError, ProfileError
 from edge_asd.features import compute
 from edge_asd.memory import give_back
 from edge_asd.monitor import Monitor
@@ -51,6 +51,8 @@ class Rounds:
 
     def __init__(self, *monitors):
         self.monitors = list(monitors)
+        self.failures = []
+        self.fail = self.failures.append
 
     def between_rounds(self, action):
         """Do it now."""
@@ -104,7 +106,8 @@ def listening(folder, networks, profile):
         config = MonitorConfig(name="pump-1", source="sim:pump", alert=ALERT, settle_s=0)
         monitor = Monitor(config, networks, folder, hall.report, profile=profile, open_event=None)
         serving, heard = Serving(networks), []
-        serving.begin(Rounds(monitor))
+        rounds = Rounds(monitor)
+        serving.begin(rounds)
 
         def score(_name, scored, _state, profile, _span):
             heard.append((profile.bundle_sha256, scored.start, scored.end, scored.score))
@@ -112,6 +115,7 @@ def listening(folder, networks, profile):
         hall.report.score = score
         yield monitor, serving, heard
         serving.close()
+        assert not rounds.failures
 
 
 def push(monitor, block, rate=RATE):
@@ -279,3 +283,24 @@ def test_networks_that_a_monitor_cannot_go_on_with_are_refused_and_change_nothin
         refuses(ProfileError, "has learned nothing", {"fan": theirs})
         monitor.config = monitor.config.model_copy(update={"alert": AlertConfig(above_s=1.3)})
         refuses(ConfigError, "set it above", {"pump-1": theirs})
+
+
+def test_an_engine_that_fails_while_it_takes_over_is_told_as_for_any_window(tmp_path, learned):
+    bundle, profile = learned("longer")
+    other, theirs = learned("shorter")
+    networks = open_networks(other)
+
+    def embed(_features):
+        raise EngineError("no memory is left")
+
+    networks.embed = embed
+    with listening(tmp_path, open_networks(bundle), profile) as (monitor, serving, heard):
+        rounds = Rounds(monitor)
+        serving.begin(rounds)
+        monitor.retain(RETAIN_S)
+        # One window of the longer ones, and one more of the shorter ones that ends after it.
+        sound = machine("pump", 90.0, seed=2)[: 20_480 + 3_072 + 100]
+        push(monitor, Block(sound[:, None], 0, WALL_S))
+        serving.exchange(networks, {"pump-1": theirs}).result()
+        assert [str(rounds.failures.pop())] == ["no memory is left"]
+        assert len(heard) == 1
