@@ -22,6 +22,12 @@ _ALTERNATIVE = (
     " does more meanwhile: it hears whether the machine runs, decides, and explains itself."
 )
 
+_STAGES = (
+    "Features are the spectrum of the whole window, the frames of the spectrogram that are new, and"
+    " the log-mel statistics that one of the scorers reads. All else is cutting windows, hearing"
+    " whether the machine runs, scoring by three scorers, and deciding."
+)
+
 _DAEMON = (
     "The real daemon in a process of its own, a real mosquitto beside it, sound from files in real"
     " time. A number of monitors is sustained when the 99th percentile of their lateness stays"
@@ -74,7 +80,7 @@ def stages(run: Run) -> list[str]:
         pipelines = {n: one for n, one in found["contestants"].items() if one["stages_ms"]}
         columns = ("pipeline", "features, ms", "inference, ms", "all else, ms", "window, ms")
         rows = [_stages_row(run, name, one) for name, one in pipelines.items()]
-        parts.append(table((*columns, "of engine-only windows/s"), rows))
+        parts += [paragraph(_STAGES), table((*columns, "of engine-only windows/s"), rows)]
     if roof is not None:
         parts.append(paragraph(_roof(run, roof)))
     return parts
