@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -70,13 +71,35 @@ class Enrolment(CalibrationDataReader):
                 }
 
 
-def quantised(bundle: Bundle, sounds: list[FloatArray], method: CalibrationMethod) -> bytes:
+@dataclass(frozen=True)
+class Recipe:
+    """A way to quantise."""
+
+    method: CalibrationMethod
+    spare_ends: bool = False
+    """The first and the last operators of every branch stay in fp32."""
+
+    def __str__(self) -> str:
+        ends = ", ends in fp32" if self.spare_ends else ""
+        return f"onnxruntime int8 {self.method.name}{ends}"
+
+
+RECIPES = (
+    Recipe(CalibrationMethod.MinMax),
+    Recipe(CalibrationMethod.Percentile),
+    Recipe(CalibrationMethod.MinMax, spare_ends=True),
+)
+OPERATORS = ("Conv", "MatMul", "Gemm")
+
+
+def quantised(bundle: Bundle, sounds: list[FloatArray], recipe: Recipe) -> bytes:
     """The bundle's only network in int8."""
     (network,) = bundle.manifest.networks
     with tempfile.TemporaryDirectory() as folder:
         plain, ready, done = (Path(folder) / name for name in ("plain", "ready", "done"))
         plain.write_bytes(bundle.network(network.id, "fp32"))
         quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
+        nodes = list(onnx.load(ready).graph.node)
         quantize_static(
             str(ready),
             str(done),
@@ -86,10 +109,25 @@ def quantised(bundle: Bundle, sounds: list[FloatArray], method: CalibrationMetho
             reduce_range=False,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            calibrate_method=method,
-            op_types_to_quantize=["Conv", "MatMul", "Gemm"],
+            calibrate_method=recipe.method,
+            op_types_to_quantize=list(OPERATORS),
+            nodes_to_exclude=ends(nodes) if recipe.spare_ends else [],
         )
         return done.read_bytes()
+
+
+def ends(nodes: list[onnx.NodeProto]) -> list[str]:
+    """Operators that have none before them, or none after them."""
+    found = []
+    for order, sources, results in ((nodes, "input", "output"), (nodes[::-1], "output", "input")):
+        reached: set[str] = set()
+        for node in order:
+            operator, met = node.op_type in OPERATORS, reached & set(getattr(node, sources))
+            if operator and not met:
+                found.append(node.name)
+            if operator or met:
+                reached |= set(getattr(node, results))
+    return found
 
 
 def sound_of(kind: str, seconds: float, fault: str = "", severity: float = 1.0) -> FloatArray:
@@ -181,8 +219,8 @@ def study(bundle: Bundle, enrol_s: float) -> dict[str, object]:
     normal = [case.normal for case in cases]
     (network,) = bundle.manifest.networks
     opened, sizes, refused = {"onnxruntime fp32": exact}, {}, {}
-    for method in (CalibrationMethod.MinMax, CalibrationMethod.Percentile):
-        file, label = quantised(bundle, normal, method), f"onnxruntime int8 {method.name}"
+    for recipe in RECIPES:
+        file, label = quantised(bundle, normal, recipe), str(recipe)
         opened[label] = NetworkSet(bundle, {network.id: OnnxEngine(file, label)})
         sizes[label] = len(file)
     for candidate in (Candidate("openvino", "fp32"), Candidate("openvino", "bf16")):
