@@ -15,7 +15,8 @@ import torch
 
 from benchmarks import first_shot
 from benchmarks.alternative import Hearing, NumpyFrontEnd
-from benchmarks.performance.contest import ALTERNATIVE, open_engines
+from benchmarks.performance.contest import open_engines
+from benchmarks.performance.figures import ALTERNATIVE
 from benchmarks.performance.material import Material
 from edge_asd.bundle import builtin_bundle, load_bundle
 from edge_asd.embed import WindowEmbedder

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from benchmarks.alternative import Alternative, FrontEnd, Hearing, LibrosaFrontEnd, NumpyFrontEnd
+from benchmarks.performance.figures import ALTERNATIVE
 from benchmarks.performance.material import Material
 from edge_asd.audio import db_to_factor
 from edge_asd.bench.result import Spread
@@ -38,11 +39,7 @@ PARITY_WINDOWS = 40
 TOLERANCE = 0.01
 """Largest difference of scores in fp32; 1 is the standard deviation of normal scores."""
 
-ALTERNATIVE, LIBROSA, TUNED = (
-    "alternative",
-    "alternative, librosa",
-    "alternative, channels last",
-)
+LIBROSA, TUNED = f"{ALTERNATIVE}, librosa", f"{ALTERNATIVE}, channels last"
 ENGINES = (
     EngineRequest("onnxruntime", "fp32"),
     EngineRequest("openvino", "fp32"),
