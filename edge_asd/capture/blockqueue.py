@@ -47,8 +47,9 @@ class BlockQueue:
         it. Half a second of audio is announced in any case.
         """
         with self._changed:
-            self._awaited = index
-            if self.due:
+            wished, self._awaited = self._awaited, index
+            # Said twice, or after the end, it is nothing to come for once more.
+            if index != wished and self._blocks and self.due:
                 self._announce()
 
     @property

@@ -31,6 +31,7 @@ from edge_asd.errors import CaptureError
 
 _BLOCK_S = 0.1
 _PROOF_S = 0.03  # a sound server has told by then that it moved the stream: 10 ms under heavy load
+_TOGETHER_S = 0.5  # blocks before the one that is waited for: each by itself wakes its owner up
 _LAST_WORDS_S = 1.0
 
 
@@ -216,7 +217,7 @@ def _copy(opened: Opened, writer: _Writer, due: Due, proof_s: float) -> None:
     """Copy blocks for ever, each once it is so old that another microphone's would be known.
 
     That is looked at when the next one has been read; one that somebody waits for is not held
-    longer than it must be.
+    longer than it must be, and those before it go together.
     """
     rate = opened.rate
     usual = max(1, round(_BLOCK_S * rate))
@@ -233,11 +234,15 @@ def _copy(opened: Opened, writer: _Writer, due: Due, proof_s: float) -> None:
         payload = bytes(data)
         header = wire.Header(kind, sequence, start, now, frames, len(payload))
         waiting.append((now, wire.pack(header, payload)))
+        start, sequence = start + frames, sequence + 1
         if urgent:
             time.sleep(proof_s)  # the driver's buffer holds much more
-        while waiting and (urgent or now - waiting[0][0] >= proof_s * 1e9):
-            writer.write(waiting.popleft()[1])
-        start, sequence = start + frames, sequence + 1
+        hold_s = _TOGETHER_S if due.index > start else proof_s
+        if urgent or now - waiting[0][0] >= hold_s * 1e9:
+            proven = [data for read, data in waiting if urgent or now - read >= proof_s * 1e9]
+            writer.write(b"".join(proven))
+            for _ in proven:
+                waiting.popleft()
 
 
 if __name__ == "__main__":  # by hand: python -m edge_asd.capture.portaudio_child --list

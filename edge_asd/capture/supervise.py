@@ -84,8 +84,9 @@ class CaptureThread:
         self._timeline = Timeline(name, live=live)
         self._tally = Tally(live=live, clock=clock)
         self._log = StateLog(name, clock)
-        self._lock = threading.Lock()  # guards _source
+        self._lock = threading.Lock()  # guards both
         self._source: AudioSource | None = None
+        self._punctual: PunctualSource | None = None  # the same, if it is one
         self._thread = threading.Thread(target=self._run, name=f"capture-{name}", daemon=True)
 
     def start(self) -> Self:
@@ -144,9 +145,9 @@ class CaptureThread:
         """
         self._queue.expect(index)
         with self._lock:
-            source = self._source
+            source = self._punctual
         at = self._timeline.source_index(index)
-        if isinstance(source, PunctualSource) and at is not None and at > 0:
+        if source is not None and at is not None and at > 0:
             source.expect(at)
 
     @property
@@ -239,14 +240,15 @@ class CaptureThread:
                 self._tally.down(failed)
                 self._log.down(str(failed))
             with self._lock:
-                self._source = None
+                self._source = self._punctual = None
             if source is not None:
                 self._close_source(source)
         return failed
 
     def _read(self, source: AudioSource) -> None:
+        punctual = source if isinstance(source, PunctualSource) else None  # takes its time
         with self._lock:
-            self._source = source
+            self._source, self._punctual = source, punctual
         if self._stop.is_set():  # closed while it was being opened
             return
         self._timeline.open(source.sample_rate)

@@ -69,6 +69,20 @@ def test_what_is_there_already_is_announced_when_it_is_what_somebody_waits_for(t
     assert told.times == 1
 
 
+def test_a_wish_said_twice_or_after_the_end_announces_nothing_again(told):
+    told.put(0, 10)
+    told.queue.expect(10)
+    assert told.times == 2
+    told.queue.expect(10)
+    assert told.times == 2
+    assert told.queue.take() is not None
+    told.queue.end()
+    assert told.times == 3
+    for index in (20, 20, 30):
+        told.queue.expect(index)
+    assert told.times == 3
+
+
 def test_the_end_is_announced_with_or_without_audio(told):
     told.queue.expect(100)
     told.put(0, 10)
