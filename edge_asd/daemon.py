@@ -184,6 +184,8 @@ class Daemon:
                 if parts.behind:  # it listens with what it has learned, and learns the other one
                     self._reload_wanted.set()
             keeper.look()
+            if parts.behind and reloader.due_again():  # nobody waits for it who could ask again
+                self._reload_wanted.set()
             if self._done(parts):
                 if worker.errors:
                     raise worker.errors[0]

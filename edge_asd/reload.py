@@ -229,6 +229,7 @@ class Reload:
 
     def _served_by(self, changes: Changes, successor: Successor) -> Changes:
         """The changes, with what became of the networks."""
+        self._parts.behind = False
         give_back()
         after = self._parts.serving.networks.bundle.sha256
         # The former one stays, too: it may be wanted again.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -28,6 +29,8 @@ from edge_asd.reload import Changes, Reload
 logger = logging.getLogger(__name__)
 
 CHECK = "configuration"
+
+_AGAIN_S = 30.0
 
 
 class Reloader:
@@ -55,6 +58,7 @@ class Reloader:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._step = ""  # that was told last
+        self._put_off_s: float | None = None
         common = parts.common
         self._metrics = ReloadMetrics(common.registry, common.started_at)
         self._healthy(common.started_at)
@@ -79,11 +83,16 @@ class Reloader:
             changes = self._reload(progress)
             return {"applied": changes.any, **asdict(changes)}
         except EdgeAsdError as error:
+            self._put_off_s = time.monotonic() if isinstance(error, BusyError) else None
             self._refused(error)
             raise
         finally:
             self._notifier.ready()
             self._lock.release()
+
+    def due_again(self) -> bool:
+        """Whether what an alert or an enrolment kept from being changed may be tried once more."""
+        return self._put_off_s is not None and time.monotonic() >= self._put_off_s + _AGAIN_S
 
     def close(self, timeout_s: float) -> None:
         """Reload no more, and wait for a reload that is under way."""

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from brokers import eventually
 from support.processes import (
+    FAULT,
     PUMP,
     QUICK,
     DaemonProcess,
@@ -194,21 +195,47 @@ def test_a_bundle_that_cannot_take_over_is_refused_in_a_line_and_nothing_changes
 def test_a_daemon_listens_with_what_it_has_learned_until_it_has_learned_what_the_file_names(
     device, longer
 ):
-    device.write(bundle=str(longer))
+    fan = SECTION | {"name": "fan", "source": SOURCE.replace("seed=1", "seed=2")}
+    shutil.copytree(profile_dir(device.folder, "pump"), profile_dir(device.folder, "fan"))
+    profile = profile_dir(device.folder, "fan") / "profile.json"
+    profile.write_text(profile.read_text().replace('"monitor": "pump"', '"monitor": "fan"'))
+    device.write(SECTION, fan, bundle=str(longer))
     daemon = device.run("--verbose")
     daemon.logged(r"reload step='pump: ")
     daemon.kill()
-    assert device.bundle() == "tiny-1"
+    assert device.bundle("pump") == device.bundle("fan") == "tiny-1"
     daemon = device.run("--verbose")
     daemon.logged(r"networks serve now='tiny-3 on onnxruntime fp32'")
-    daemon.until(lambda: device.bundle() == "tiny-3")
+    daemon.until(lambda: device.bundle("pump") == device.bundle("fan") == "tiny-3")
     at = len(logged_scores(daemon.log))
     assert at  # with the one before it
     daemon.until(lambda: len(logged_scores(daemon.log)) > at + 10)
-    assert daemon.metric("windows_total", monitor="pump", result="gapped") == 0
     daemon.until(lambda: daemon.state_of("pump") == "normal")
+    for monitor in ("pump", "fan"):
+        assert daemon.metric("windows_total", monitor=monitor, result="gapped") == 0
     assert daemon.stop()[0] == 0
+    # A window covered every second of it, up to the last one before the end.
+    told = json.loads(cli("ledger", "--json", "--state-dir", device.folder).stdout)
+    for row in told["monitors"]:
+        assert row["seconds"]["scored"] > 5
+        assert row["seconds"]["gapped"] <= 2
     daemon = device.run()
     assert daemon.metric("model_info", version="3") == 1
     assert "reload step" not in daemon.log
     assert daemon.stop()[0] == 0
+
+
+@pytest.mark.long
+def test_what_an_alert_kept_from_being_learned_at_the_start_is_learned_once_it_has_ended(
+    device, second
+):
+    device.write(SECTION | {"source": f"{FAULT}&speed={SPEED}&onset=3"})
+    daemon = device.run()
+    daemon.until(lambda: daemon.state_of("pump") in ("warning", "alarm"))
+    daemon.kill()
+    device.write(bundle=str(second))
+    daemon = device.run()
+    daemon.logged(r"reload result=refused reason=pump: an alert is open, .* tiny-2 can take over")
+    daemon.logged(r"type=end", timeout_s=60)
+    daemon.logged(r"networks serve now='tiny-2 on onnxruntime fp32'", timeout_s=120)
+    assert device.bundle() == "tiny-2"
