@@ -208,7 +208,9 @@ def measure(monitors: int, source: str, seconds: float, bundle: Path) -> Cost:
             soundfile.write(
                 folder / "heard.wav", sound(int(seconds + 2 * SETTLE_S) + 60, rate), rate
             )
-            sources = dict.fromkeys(names, f"file:{folder}/heard.wav?speed=1")
+            for name in names:  # a source of its own for each: one file would be one source
+                (folder / f"{name}.wav").hardlink_to(folder / "heard.wav")
+            sources = {name: f"file:{folder}/{name}.wav?speed=1" for name in names}
         elif source == "microphone":
             pcm = np.clip(np.round(sound(LOOP_S, rate) * 32_767.0), -32_768, 32_767)
             microphones = [VirtualMicrophone(name, rate=rate, signal=pcm) for name in names]
