@@ -22,7 +22,7 @@ FORMATS = {"int32": "s32le", "float32": "f32le", "int16": "s16le"}
 BUFFER_S = 0.4
 """Audio the driver keeps while this process does not run: what does not fit is lost."""
 
-_PERIODS = 20  # of which that buffer consists
+_PERIODS = 12  # of which that buffer consists: more cost time, with a sound server for each
 
 _CHANNELS = (2, 4, 6, 8)
 _FICTION_HZ = 44_100  # what PortAudio calls the own rate of all that can do it
@@ -47,7 +47,7 @@ class Opened:
 
 
 def shorten_periods(portaudio: Any) -> None:
-    """Have the driver hand over audio every 20 ms; by PortAudio's own choice it is every 100.
+    """Have the driver hand over audio every 33 ms; by PortAudio's own choice it is every 100.
 
     A read ends with a period, however little it asks for.
     """

@@ -128,6 +128,23 @@ def test_a_microphone_of_48_khz_is_resampled_without_a_trace_of_what_does_not_fi
     assert 20 * np.log10(spectrum[rest].max() / amplitude) < -85.0
 
 
+def test_a_block_ends_with_the_sample_that_somebody_waits_for(hearing):
+    microphone = VirtualMicrophone("mic0", lossless=True)
+    with SoundServer(microphone):
+        ear = hearing("alsa:mic0?rate=16000")
+        ear.hear(0.3)
+        for _ in range(3):
+            last = ear.blocks[-1]
+            due = last.start + len(last.samples) + 9_876
+            ear.thread.expect(due)
+            ear.hear(0.9)
+            assert due in [block.start + len(block.samples) for block in ear.blocks]
+        ear.thread.close()
+    heard = ear.samples()
+    assert as_played(microphone, heard, microphone.locate(heard)) == len(heard)
+    assert ear.gaps == []
+
+
 def test_two_microphones_are_heard_at_once_and_apart(hearing):
     first, second = (VirtualMicrophone(name, lossless=True) for name in ("mic0", "mic1"))
     with SoundServer(first, second):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_asd.capture.devices import InputDevice
-from edge_asd.capture.negotiate import FORMATS, RATES, open_input, rates_to_try
+from edge_asd.capture.negotiate import (
+    BUFFER_S,
+    FORMATS,
+    RATES,
+    open_input,
+    rates_to_try,
+    shorten_periods,
+)
 from edge_asd.errors import CaptureError
 
 TYPES = ("int32", "float32", "int16")
@@ -116,3 +124,17 @@ def test_a_driver_that_takes_its_time_to_refuse_is_not_asked_for_ever():
     with pytest.raises(CaptureError, match="cannot open"):
         open_input(driver, microphone(), RATES, 1, clock=lambda: next(now))
     assert len(driver.tried) == 2
+
+
+@pytest.mark.parametrize("library", [{}, {"_libname": "/nonexistent.so"}, {"_libname": None}])
+def test_a_portaudio_without_alsa_keeps_its_periods(library):
+    shorten_periods(SimpleNamespace(**library))
+
+
+def test_the_driver_hands_audio_over_in_short_periods(monkeypatch):
+    asked = []
+    library = SimpleNamespace(PaAlsa_SetNumPeriods=asked.append)
+    monkeypatch.setattr(ctypes, "CDLL", {"libportaudio.so.2": library}.__getitem__)
+    shorten_periods(SimpleNamespace(_libname="libportaudio.so.2"))
+    (periods,) = asked
+    assert 0.02 <= BUFFER_S / periods <= 0.04
