@@ -9,10 +9,12 @@ import re
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edge_asd import __version__
+from edge_asd.engine import tensorrt
 
 ROOT = Path("/")
 _FLAGS = (
@@ -56,6 +58,15 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in ("", None, [], {})}
 
 
+def describe_gpu() -> dict[str, Any]:
+    """The GPU and TensorRT, where that runs.
+
+    Raises:
+        EngineError: It does not.
+    """
+    return asdict(tensorrt.platform())
+
+
 def summary(machine: Mapping[str, Any]) -> str:
     """One line for people."""
     parts = [
@@ -64,6 +75,7 @@ def summary(machine: Mapping[str, Any]) -> str:
         f"{machine['memory_mb'] / 1024:.1f} GB" if "memory_mb" in machine else "",
         machine.get("system"),
         machine.get("jetpack"),
+        "{gpu}, TensorRT {version}".format_map(machine["gpu"]) if "gpu" in machine else "",
         f"kernel {machine.get('kernel')}",
         f"governor {machine['governor']}" if "governor" in machine else "",
     ]

@@ -93,13 +93,15 @@ class LoadPoint:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """How many monitors one core sustains."""
+    """How many monitors are sustained."""
 
     monitors: int
     """The most that were run and sustained."""
     hop_s: float
     points: tuple[LoadPoint, ...]
     """All that were run, in order of their number."""
+    cores: int = 1
+    """That they ran on: one for every thread of the engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ class BenchResult:
             "engine_windows_per_s": through and through.engine.median,
             "pipeline_windows_per_s": through and through.pipeline.median,
             "pipeline_ratio": through and through.pipeline.median / through.engine.median,
-            "monitors_per_core": self.capacity and self.capacity.monitors,
+            "monitors_per_core": self.capacity and self.capacity.monitors // self.capacity.cores,
             "latency_ms": self.latency and _p50_p99(self.latency),
             "cpu_share": cost and cost.cpu_share,
             "rss_mb": cost and cost.rss_mb,

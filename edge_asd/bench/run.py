@@ -15,7 +15,7 @@ from edge_asd.bench.cost import measure_cost
 from edge_asd.bench.course import KEYS, Course, Part, Times
 from edge_asd.bench.delivery import measure_delivery
 from edge_asd.bench.energy import find_meter
-from edge_asd.bench.machine import describe
+from edge_asd.bench.machine import describe, describe_gpu
 from edge_asd.bench.opening import make_ready
 from edge_asd.bench.result import (
     BenchResult,
@@ -96,9 +96,11 @@ class _Run:
             networks = open_networks(options.bundle, options.engine)
             try:
                 subject = prepare(networks, self._course.share("prepare"))
-                self._in_process(subject)
+                self._in_process(subject, len(cores))
             finally:
                 networks.close()
+        if networks.backend == "tensorrt":
+            machine["gpu"] = describe_gpu()
         self._with_daemons(Setting(subject, options.engine, options.source), cores)
         return BenchResult(
             engine=networks.backend,
@@ -135,14 +137,15 @@ class _Run:
 
     # In this process, pinned to a core
 
-    def _in_process(self, subject: Subject) -> None:
+    def _in_process(self, subject: Subject, cores: int) -> None:
         if "throughput" in self._wanted:
             share = self._course.share("throughput")
             self._throughput = measure_throughput(subject, self._times.throughput_s, share)
         if "capacity" in self._wanted:
             plan = CapacityPlan(self._times.capacity_s, parts=self._times.parts)
             share = self._course.share("capacity")
-            self._capacity = measure_capacity(subject, plan, share, self._power.meter)
+            found = measure_capacity(subject, plan, share, self._power.meter)
+            self._capacity = replace(found, cores=cores)
 
     # With daemons
 

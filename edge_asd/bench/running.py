@@ -38,22 +38,22 @@ class RunningDaemon:
         self, site: Site, *, verbose: bool = False, cores: Collection[int] | None = None
     ) -> None:
         self._cores = usable_cores() if cores is None else cores
-        self._address = site.folder / "notify"
+        # Abstract: a path could be longer than the kernel takes.
+        self._address = f"edge-asd-bench-{os.getpid()}-{site.folder.name}"
         kept = {name: value for name, value in os.environ.items() if name not in _OF_A_SERVICE}
         self._process = DaemonProcess(
             site.config,
             site.state_dir,
             site.log,
             arguments=("-v",) if verbose else (),
-            environ=kept | {"NOTIFY_SOCKET": str(self._address)},
+            environ=kept | {"NOTIFY_SOCKET": f"@{self._address}"},
         )
         self.start_s = 0.0
         """From the start of the process until it said READY."""
 
     def __enter__(self) -> Self:
-        self._address.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.bind(str(self._address))
+            manager.bind(f"\0{self._address}")
             manager.settimeout(_POLL_S)
             begun_s = time.monotonic()
             with pinned(self._cores):  # a child begins where its parent is

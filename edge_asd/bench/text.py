@@ -77,7 +77,8 @@ def _throughput(found: Throughput) -> Iterator[str]:
 
 def _capacity(found: Capacity) -> Iterator[str]:
     yield ""
-    yield f"Monitors of one core, a window every {found.hop_s:.3g} s"
+    cores = "one core" if found.cores == 1 else f"{found.cores} cores"
+    yield f"Monitors of {cores}, a window every {found.hop_s:.3g} s"
     yield _row("sustained", f"{found.monitors}")
     for point in found.points:
         late = point.lateness_ms

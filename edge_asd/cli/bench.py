@@ -94,9 +94,9 @@ def command(
     load        the same while a daemon has most of the monitors that fit on a core
 
     Latency needs a mosquitto on this machine (apt install mosquitto); a broker and daemons of its
-    own are started on loopback and ended. A TensorRT plan that is missing is built first, which
-    takes minutes, and kept for the service. With --json, what could not be measured is null, and
-    the reason stands under "not_measured".
+    own are started on loopback and ended; they write to the disk of the state directory. A TensorRT
+    plan that is missing is built first, which takes minutes, and kept for the service. With --json,
+    what could not be measured is null, and the reason stands under "not_measured".
 
     \b
     Example:
@@ -122,7 +122,8 @@ def command(
         load,
         source,
     )
-    with _ended_by_sigterm(), _folder() as folder, Bar(quiet=False) as bar:
+    place = state_dir_path(state_dir)
+    with _ended_by_sigterm(), _folder(place) as folder, Bar(quiet=False) as bar:
         result = run_bench(options, folder, bar.update)
     if picture is not None:
         _write(picture, draw(result))
@@ -151,13 +152,13 @@ def _request(asked: EngineRequest, precision: str | None, threads: int | None) -
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
-    """For daemons, sound and logs; gone afterwards."""
+def _folder(state_dir: Path) -> Iterator[Path]:
+    """For daemons, sound and logs, on the disk that the service waits for; gone afterwards."""
     try:
-        with tempfile.TemporaryDirectory(prefix="edge-asd-bench-") as name:
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=state_dir) as name:
             yield Path(name)
     except OSError as error:
-        raise StorageError(f"{tempfile.gettempdir()}: {error.strerror}") from error
+        raise StorageError(f"{state_dir}: {error.strerror}") from error
 
 
 @contextmanager

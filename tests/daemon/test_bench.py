@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from brokers import BINARY, PATIENCE_S, eventually
-from support.processes import assert_refused, background, cli
+from support import tensorrt_fake
+from support.processes import ROOT, assert_refused, background, cli
 
 from edge_asd.bench.accounting import _family
 
@@ -50,12 +51,11 @@ def test_a_quick_run_answers_what_it_promises(tiny_bundle, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_nothing_behind(tiny_bundle, tmp_path, number, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def test_an_interrupt_leaves_nothing_behind(tiny_bundle, tmp_path, number):
     arguments = ("bench", "--only", "latency", "--bundle", tiny_bundle.path)
     options = ("--engine", "onnxruntime", "--state-dir", tmp_path / "state")
     with background(*arguments, *options, stderr=subprocess.PIPE) as process:
-        log = eventually(lambda: list(tmp_path.glob("edge-asd-bench-*/latency/daemon.log")))[0]
+        log = eventually(lambda: list(tmp_path.glob("state/bench-*/latency/daemon.log")))[0]
         eventually(lambda: b"ready monitors=" in log.read_bytes(), what="a daemon that listens")
         family = _family(process.pid, Path("/proc"))
         assert len(family) >= 3  # with the daemon and the broker
@@ -64,7 +64,34 @@ def test_an_interrupt_leaves_nothing_behind(tiny_bundle, tmp_path, number, monke
         assert b"Traceback" not in process.stderr.read()
     for pid in family:
         eventually(lambda pid=pid: not Path(f"/proc/{pid}").exists(), what=f"the end of {pid}")
-    assert not list(tmp_path.glob("edge-asd-bench-*"))
+    assert not list(tmp_path.glob("state/bench-*"))
+
+
+def test_a_plan_that_is_missing_is_built_measured_and_kept(tiny_bundle, tmp_path):
+    state = tmp_path / "state"
+    path = os.pathsep.join((str(tensorrt_fake.FOLDER), str(ROOT)))
+
+    def run(*only):
+        done = cli(
+            *("bench", "--quick", "--json", *(f"--only={part}" for part in only)),
+            *("--bundle", tiny_bundle.path, "--engine", "tensorrt", "--precision", "fp32"),
+            *("--state-dir", state),
+            PYTHONPATH=path,
+            FAKE_TRT="",
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    fields = run("throughput", "latency")
+    assert (fields["engine"], fields["precision"]) == ("tensorrt", "fp32")
+    assert fields["machine"]["gpu"]["gpu"]
+    assert fields["details"]["throughput"]["batch"] > 1
+    assert fields["details"]["throughput"]["batched"]["median"] > 1.0
+    assert fields["latency_ms"]["p50"] > 0.0
+    (plan,) = state.glob("engines/plans/*.plan")
+    built = plan.stat().st_ino
+    assert run("throughput")["engine"] == "tensorrt"
+    assert plan.stat().st_ino == built
 
 
 def test_what_cannot_be_measured_at_all_is_one_line(tmp_path):
