@@ -7,7 +7,7 @@ included. Processor time is the scheduler's count, so it holds on a busy machine
 the start do not.
 
     python benchmarks/daemon_cost.py [--monitors 1 8] [--source file|sim|microphone]
-        [--seconds S] [--bundle FILE] [--imports] [--json FILE]
+        [--seconds S] [--bundle FILE] [--mqtt URL] [--imports] [--json FILE]
 
 ``--source microphone`` needs: pulseaudio pulseaudio-utils libasound2-plugins libportaudio2.
 """
@@ -108,7 +108,9 @@ def sound(seconds: int, rate: int) -> np.ndarray:
     return np.concatenate([block.samples[:, 0] for block in source.blocks()])
 
 
-def prepare(folder: Path, sources: dict[str, str], rate: int, bundle: Path) -> tuple[Path, Path]:
+def prepare(
+    folder: Path, sources: dict[str, str], rate: int, bundle: Path, mqtt: str | None = None
+) -> tuple[Path, Path]:
     """A state directory in which all monitors know the pump, and a configuration.
 
     Args:
@@ -116,6 +118,7 @@ def prepare(folder: Path, sources: dict[str, str], rate: int, bundle: Path) -> t
         sources: URI by monitor.
         rate: Of the sources, hertz: what they are enrolled with has it too, so that all is normal.
         bundle: What scores.
+        mqtt: The broker, if there is one.
     """
     state, names = folder / "state", list(sources)
     soundfile.write(folder / "normal.wav", sound(ENROL_S, rate), rate)
@@ -132,7 +135,8 @@ def prepare(folder: Path, sources: dict[str, str], rate: int, bundle: Path) -> t
         (profile / "profile.json").write_text(json.dumps(fields | {"monitor": name}))
     monitors = [{"name": name, "source": source} for name, source in sources.items()]
     config = folder / "config.yaml"
-    config.write_text(json.dumps({"device": "bench", "monitors": monitors}))
+    broker = {"mqtt": {"url": mqtt}} if mqtt else {}
+    config.write_text(json.dumps({"device": "bench", "monitors": monitors} | broker))
     return state, config
 
 
@@ -190,7 +194,9 @@ def watch(pid: int, seconds: float, start: Start, **what: object) -> Cost:
     )
 
 
-def measure(monitors: int, source: str, seconds: float, bundle: Path) -> Cost:
+def measure(
+    monitors: int, source: str, seconds: float, bundle: Path, mqtt: str | None = None
+) -> Cost:
     """Run the daemon with so many monitors, each on a source of its own.
 
     Args:
@@ -198,6 +204,7 @@ def measure(monitors: int, source: str, seconds: float, bundle: Path) -> Cost:
         source: ``file`` in real time, ``sim`` or ``microphone``.
         seconds: How long to look.
         bundle: What scores.
+        mqtt: The broker, if there is one.
     """
     names = [f"m{number}" for number in range(monitors)]
     rate = 48_000 if source == "microphone" else 16_000
@@ -216,7 +223,7 @@ def measure(monitors: int, source: str, seconds: float, bundle: Path) -> Cost:
             microphones = [VirtualMicrophone(name, rate=rate, signal=pcm) for name in names]
             stack.enter_context(SoundServer(*microphones))
             sources = {name: f"alsa:{name}" for name in names}
-        state, config = prepare(folder, sources, rate, bundle)
+        state, config = prepare(folder, sources, rate, bundle, mqtt)
         with daemon(folder, state, config, bundle) as (pid, start):
             time.sleep(SETTLE_S)
             what = {"monitors": monitors, "source": source, "bundle": bundle.stem}
@@ -263,6 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--source", choices=("file", "sim", "microphone"), default="file")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--bundle", type=Path, default=builtin_bundle())
+    parser.add_argument("--mqtt", help="a broker that runs: mqtt://host:port")
     parser.add_argument("--imports", action="store_true", help="also what loading modules takes")
     parser.add_argument("--json", type=Path, help="write all figures here")
     options = parser.parse_args(arguments)
@@ -270,7 +278,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(missing())
     costs = []
     for monitors in options.monitors:
-        costs.append(measure(monitors, options.source, options.seconds, options.bundle))
+        costs.append(
+            measure(monitors, options.source, options.seconds, options.bundle, options.mqtt)
+        )
         print(report(costs[-1]), flush=True)
     if options.imports:
         print("\n".join(f"{milliseconds:9.1f} ms  {name}" for name, milliseconds in imports()))
