@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_asd.config import Config, engine_request
-from edge_asd.doctor.findings import Finding, ok
+from edge_asd.doctor.findings import Finding, of_error, ok
 from edge_asd.doctor.listening import Listening, examine_listening
 from edge_asd.doctor.outputs import examine_http, examine_jsonl, examine_mqtt
 from edge_asd.doctor.reading import Reading
-from edge_asd.doctor.runtime import examine_engine
 from edge_asd.doctor.space import examine_space
+from edge_asd.engine.candidates import candidates
+from edge_asd.engine_request import EngineRequest
+from edge_asd.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def examine(
     def findings() -> Iterator[Finding]:
         yield from reading.findings
         yield from listening.findings
-        yield from examine_engine(engine_request(config, state_dir))
+        yield from _examine_engine(engine_request(config, state_dir))
         yield from examine_mqtt(config, environ, now_s)
         yield from examine_http(config, environ)
         yield from examine_jsonl(config)
@@ -57,3 +59,11 @@ def examine(
 def read_of(config: Config, origin: str) -> Reading:
     """A configuration that was read already."""
     return Reading(config, (ok("file", origin),))
+
+
+def _examine_engine(request: EngineRequest) -> Iterator[Finding]:
+    """An engine that is asked for and cannot run here; nothing is opened."""
+    try:
+        candidates(request)
+    except ConfigError as error:
+        yield of_error("engine", error)

@@ -10,8 +10,7 @@ from pathlib import Path
 from edge_asd.bundle import Bundle
 from edge_asd.doctor.findings import Finding, failed, of_error, ok, skipped
 from edge_asd.engine import EngineRequest, open_networks, tensorrt
-from edge_asd.engine.candidates import candidates
-from edge_asd.errors import ConfigError, EdgeAsdError
+from edge_asd.errors import EdgeAsdError
 from edge_asd.features import fft_backend
 
 _DRIVER = Path("/proc/driver/nvidia/version")
@@ -43,14 +42,6 @@ def examine_runtime() -> Iterator[Finding]:
         return
     version = _version("tensorrt") or "of the system"
     yield ok(name, f"{version}, driver {'seen' if driver else 'not seen'}")
-
-
-def examine_engine(request: EngineRequest) -> Iterator[Finding]:
-    """An engine that is asked for and cannot run here; nothing is opened."""
-    try:
-        candidates(request)
-    except ConfigError as error:
-        yield of_error("engine", error)
 
 
 def examine_golden(bundle: Bundle | None, request: EngineRequest) -> Iterator[Finding]:
