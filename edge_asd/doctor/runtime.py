@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_asd.bundle import Bundle
 from edge_asd.doctor.findings import Finding, failed, of_error, ok, skipped
-from edge_asd.engine import EngineRequest, open_networks, tensorrt
+from edge_asd.engine import EngineRequest, open_networks
 from edge_asd.errors import EdgeAsdError
 from edge_asd.features import fft_backend
 
@@ -36,6 +36,8 @@ def examine_runtime() -> Iterator[Finding]:
     driver = _first_line(_DRIVER) or _first_line(_JETSON)
     name = "runtime: GPU driver"
     yield ok(name, driver) if driver else skipped(name, "no NVIDIA driver is loaded")
+    from edge_asd.engine import tensorrt  # noqa: PLC0415 - a daemon checks what it reloads without
+
     name = "runtime: TensorRT"
     if lacks := tensorrt.lacking():
         yield skipped(name, lacks.removeprefix("TensorRT is "))

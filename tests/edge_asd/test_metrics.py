@@ -121,6 +121,8 @@ def everything(metrics):
     metrics.commands.command("ack", "accepted")
     metrics.commands.rehearsal("mic")
     metrics.health.set([Health.WARNING])
+    metrics.engine.built(2.5)
+    metrics.engine.fell_back()
     metrics.set_outbox(Stats(2, 300, 7.0))
     metrics.outbox_dropped([Dropped(RowClass.REPORT, DropReason.SIZE, 4)])
     hearing = metrics.hearing
