@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from edge_asd.bundle_store import choose_bundle, forget_bundles
+from edge_asd.bundle import load_bundle
+from edge_asd.bundle_store import forget_bundles
 from edge_asd.capture import CaptureThread
 from edge_asd.config import Config, MonitorConfig, engine_request
 from edge_asd.enrol import Progress
@@ -147,12 +148,13 @@ class Reload:
         """What takes the place of the networks that serve, where the operator wants others."""
         parts, new = self._parts, self._new
         sections = {section.name: section for section in new.monitors}
+        bundle = self._served.bundle
         try:
-            bundle = choose_bundle(parts.common.state_dir, new.bundle, list(sections))
+            if new.bundle is not None:
+                bundle = load_bundle(new.bundle)
         except BundleError:
             if new.bundle != self._old.bundle:
-                raise
-            bundle = self._served.bundle  # its file may be gone: it is in use all the same
+                raise  # else its file is gone, and it is in use all the same
         engine = engine_request(new, parts.common.state_dir)
         if bundle.sha256 == self._served.bundle.sha256 and engine == parts.engine:
             return None
