@@ -106,9 +106,13 @@ class SignalRule:
         Returns:
             None where it may be a room or the machine.
         """
+        fallen, depth = self.floor_dbfs - heard.rest_dbfs, self._depth_db(heard)
+        bare = heard.rest_dbfs < CONVERTER_DBFS and fallen >= _CONVERTER_BELOW_DB
+        least = min(BELOW_QUIETEST_DB, FLAT_BELOW_QUIETEST_DB) * _LEAVES_AT
+        if not bare and depth < least:
+            return None  # whatever its shape, which takes longer to tell
         flat = is_flat(heard.octaves_db)
-        fallen = self.floor_dbfs - heard.rest_dbfs
-        if flat and heard.rest_dbfs < CONVERTER_DBFS and fallen >= _CONVERTER_BELOW_DB:
+        if flat and bare:
             return fallen
         known = self.mean_dbfs - self.floor_dbfs  # so far below the machine the room was heard
         enough = max(BELOW_QUIETEST_DB, ROOM_BELOW_DB - known)
@@ -117,7 +121,6 @@ class SignalRule:
             enough = max(BELOW_QUIETEST_DB, FLAT_BELOW_DB - known)
         if flat:
             enough = max(FLAT_BELOW_QUIETEST_DB, FLAT_BELOW_DB - known)
-        depth = self._depth_db(heard)
         return depth if depth >= enough * (_LEAVES_AT if already else 1.0) else None
 
     def _depth_db(self, heard: Heard) -> float:
