@@ -209,9 +209,11 @@ class _Run:
         loaded, _ = measure_delivery(
             self._folder / "load", setting, wanted, course.share("load"), cores=cores
         )
-        # It is nearest to the limit, so that it tells best where that is.
         shares.append((number, loaded.cpu_share))
-        self._scale = Scale(tuple(shares), fitting(shares[0], shares[-1]))
+        # It is nearest to the limit and tells best where that is, unless it was late: who does not
+        # get to his work takes too little.
+        last = -1 if loaded.latency_ms.p99 < 1e3 * setting.subject.hop_s else 1
+        self._scale = Scale(tuple(shares), fitting(shares[0], shares[last]))
         self._loaded = replace(loaded, load=number / self._scale.monitors)
 
     def _energy(self, hop_s: float) -> Energy | None:

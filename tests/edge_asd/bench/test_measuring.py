@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +15,10 @@ from support.tiny import tiny_network
 from edge_asd.bench.capacity import CapacityPlan, measure_capacity
 from edge_asd.bench.course import FULL, KEYS, QUICK, Course
 from edge_asd.bench.opening import make_ready
+from edge_asd.bench.result import Delivery, Quantiles
 from edge_asd.bench.run import BenchOptions, run_bench
 from edge_asd.bench.running import ReceiptLog
+from edge_asd.bench.scale import fitting
 from edge_asd.bench.site import Setting, Site, Wanted
 from edge_asd.bench.subject import Loop, Stream, alarmed
 from edge_asd.bench.throughput import measure_throughput
@@ -178,3 +183,45 @@ def test_a_daemon_that_does_not_start_costs_its_figures_only(subject, tmp_path):
 def test_tensorrt_that_was_asked_for_is_not_replaced(tiny_bundle, tmp_path):
     with pytest.raises(EngineError, match="TensorRT cannot be measured: TensorRT is not installed"):
         make_ready(tiny_bundle, EngineRequest("tensorrt", cache=tmp_path), quiet)
+
+
+def test_nothing_of_it_is_loaded_until_somebody_measures():
+    program = (
+        "import sys, edge_asd.parts, edge_asd.cli.run, edge_asd.cli.bench\n"
+        "print([name for name in sys.modules if name.startswith('edge_asd.bench')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.usefixtures("prepared")
+@pytest.mark.parametrize(("late_s", "telling"), [(0.01, 2), (5.0, 1)])
+def test_a_loaded_daemon_says_what_fits_unless_it_was_late(
+    subject, tmp_path, monkeypatch, late_s, telling
+):
+    def measured(folder, setting, wanted, progress, *, cores=None):  # noqa: ARG001
+        share = 0.02 if wanted.monitors == 1 else 0.004 + 0.008 * wanted.monitors
+        late = Quantiles.of_seconds([0.01])
+        if folder.name == "load":
+            share, late = 0.006 * wanted.monitors + 0.014, Quantiles.of_seconds([late_s])
+        return Delivery(wanted.monitors, wanted.alerting, None, late, (1.0,), share), None
+
+    class Broker(contextlib.nullcontext):
+        url = "mqtt://127.0.0.1:1"
+
+        def __enter__(self):
+            return self
+
+    monkeypatch.setattr("edge_asd.bench.run.measure_delivery", measured)
+    monkeypatch.setattr("edge_asd.bench.run.find_mosquitto", lambda: "mosquitto")
+    monkeypatch.setattr("edge_asd.bench.run.Mosquitto", lambda *_: Broker())
+    options = BenchOptions(subject.bundle, EngineRequest(), ("load",), FULL)
+    found = run_bench(options, tmp_path, quiet)
+    few, more, load = found.scale.cpu_shares
+    assert (few[0], more[0]) == (1, 40)
+    assert load[0] == int(0.8 * fitting(few, more))
+    assert fitting(few, more) < fitting(few, load)
+    assert found.scale.monitors == fitting(few, (few, more, load)[telling])
+    assert found.loaded.load == load[0] / found.scale.monitors
