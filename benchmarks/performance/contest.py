@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib.metadata
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,10 +122,19 @@ def measure(material: Material, *, rounds: int = ROUNDS, windows: int = WINDOWS)
         "hop_s": subject.hop_s,
         "parity": {"tolerance": TOLERANCE, "windows": PARITY_WINDOWS, "largest": parity},
         "absent": absent,
-        "fft": list(BACKENDS),
+        "versions": _versions(),
         "contestants": {one.name: figures(one) for one in contestants},
         "ratios": ratios(contestants),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of what the alternative is made of."""
+    found = {}
+    for package in ("torch", "librosa"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
 
 
 def open_engines(bundle: Bundle) -> tuple[dict[str, NetworkSet], dict[str, str]]:

@@ -223,9 +223,10 @@ def _delays(kind: str) -> Callable[[Any], str]:
     def told(bench: Any) -> str:
         delivery = bench["details"][kind]
         latency = delivery["latency_ms"]
+        monitors = delivery["monitors"]
         return (
-            f"{latency['count']} events of {delivery['monitors']} monitors, half of them within"
-            f" {_ms(latency['p50'])}, at {percent(delivery['cpu_share'])} of a core"
+            f"{latency['count']} events of {monitors} monitor{'s' * (monitors > 1)}, half of them"
+            f" within {_ms(latency['p50'])}, at {percent(delivery['cpu_share'])} of a core"
         )
 
     return told

@@ -98,6 +98,7 @@ def figures():
             "windows": 320,
             "parity": {"tolerance": 0.01, "windows": 40, "largest": {PIPELINES[0]: 6e-5}},
             "absent": {},
+            "versions": {"torch": "2.13.0"},
             "contestants": {name: contestant(name) for name in MS},
             "ratios": ratios,
         },
