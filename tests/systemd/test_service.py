@@ -152,7 +152,7 @@ def test_its_limits_are_in_force(found):
     assert int(running["MemoryHigh"]) == 768 * 2**20
     assert int(running["MemoryMax"]) == 2**30
     assert int(running["LimitMEMLOCK"]) == 64 * 2**20
-    assert (running["TasksMax"], running["OOMPolicy"]) == ("256", "stop")
+    assert (running["TasksMax"], running["OOMPolicy"]) == ("256", "continue")
     assert (running["DevicePolicy"], running["SupplementaryGroups"]) == ("closed", "audio")
 
 
