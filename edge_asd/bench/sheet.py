@@ -83,7 +83,7 @@ class Sheet:
         y = up.pixel(value)
         for x in range(box.left, box.right - 4, 8):
             self._draw.line((x, y, x + 4, y), fill=GREY)
-        self.text(box.right - 6, y - 8, text, colour=GREY, anchor="rm")
+        self.text(box.left + 6, y - 8, text, colour=GREY)
 
     def bar(self, box: Box, colour: Colour) -> None:
         """A filled rectangle."""

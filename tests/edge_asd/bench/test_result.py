@@ -42,6 +42,13 @@ def test_the_ratio_is_the_quotient_of_the_two_figures_beside_it():
     assert fields["latency_ms"] == {"p50": 14.0, "p99": pytest.approx(88.48)}
 
 
+def test_the_gpu_is_named_where_one_scores():
+    machine = {"board": "Orin", "kernel": "5.15", "gpu": {"gpu": "Ampere", "version": "10.3.0"}}
+    assert (
+        "Orin, ? of ? cores, Ampere, TensorRT 10.3.0" in lines_of(whole_result(machine=machine))[2]
+    )
+
+
 def test_what_was_not_measured_is_null_and_says_why():
     fields = empty_result().to_json()
     for key in set(PROMISED) - {"engine", "precision", "machine"}:
