@@ -66,9 +66,9 @@ def _parity(found: Mapping[str, Any]) -> str:
     loose = f", those in bf16 by {max(apart[False]):.1e}" if apart[False] else ""
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return (
-        f"{versions}; {found['rounds']} rounds, {found['windows']} windows each. Before them all scored the"
-        f" same {parity['windows']} windows: scores in fp32 differ from those of the alternative"
-        f" by at most {max(apart[True]):.1e}{loose} (1 is the standard deviation of normal scores;"
+        f"{versions}; {found['rounds']} rounds, {found['windows']} windows each. Before them all"
+        f" scored the same {parity['windows']} windows: scores in fp32 differ from those of the"
+        f" alternative by at most {max(apart[True]):.1e}{loose} (1 is the standard deviation of normal scores;"
         f" more than {parity['tolerance']:g} in fp32 would have ended the run)."
     )
 
