@@ -68,8 +68,8 @@ def _parity(found: Mapping[str, Any]) -> str:
     return (
         f"{versions}; {found['rounds']} rounds, {found['windows']} windows each. Before them all"
         f" scored the same {parity['windows']} windows: scores in fp32 differ from those of the"
-        f" alternative by at most {max(apart[True]):.1e}{loose} (1 is the standard deviation of normal scores;"
-        f" more than {parity['tolerance']:g} in fp32 would have ended the run)."
+        f" alternative by at most {max(apart[True]):.1e}{loose} (1 is the standard deviation of"
+        f" normal scores; more than {parity['tolerance']:g} in fp32 would have ended the run)."
     )
 
 
