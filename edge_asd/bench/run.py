@@ -34,10 +34,11 @@ from edge_asd.bundle import Bundle
 from edge_asd.engine import open_networks
 from edge_asd.engine_request import EngineRequest
 from edge_asd.enrol import Progress
-from edge_asd.errors import EdgeAsdError
+from edge_asd.errors import EdgeAsdError, PublishError
 
 _START_S = 12.0
 """Of a daemon and its end, and until a window is complete."""
+_NEED_BROKER: set[Part] = {"latency", "load"}
 _ALERTING = 8
 """Monitors of a loaded daemon that have an open alert."""
 
@@ -126,7 +127,7 @@ class _Run:
         if not self._times.load_s:
             reasons.setdefault("load", "takes longer than a quick run; leave --quick out")
         if self._mosquitto is None:
-            for part in ("latency", "load"):
+            for part in _NEED_BROKER:
                 reasons.setdefault(part, MISSING)
         for part, reason in reasons.items():
             self._miss(part, reason)
@@ -155,15 +156,25 @@ class _Run:
             "latency": lambda broker: self._measure_latency(setting, broker),
             "load": lambda broker: self._measure_load(setting, broker, cores),
         }
-        wanted = [part for part in parts if part in self._wanted]
-        if not wanted:
+        if not self._wanted & set(parts):
             return
         with ExitStack() as closers:
-            broker = None
-            if self._mosquitto is not None:
-                broker = closers.enter_context(Mosquitto(self._mosquitto, self._folder)).url
-            for part in wanted:
-                self._try(part, partial(parts[part], broker))
+            broker = self._broker(closers)
+            for part, measure in parts.items():
+                if part in self._wanted:
+                    self._try(part, partial(measure, broker))
+
+    def _broker(self, closers: ExitStack) -> str | None:
+        """Its address; without one, what needs it is not measured."""
+        if self._mosquitto is None:
+            return None
+        try:
+            return closers.enter_context(Mosquitto(self._mosquitto, self._folder)).url
+        except PublishError as error:
+            for part in _NEED_BROKER & self._wanted:
+                self._miss(part, str(error))
+            self._wanted -= _NEED_BROKER
+            return None
 
     def _try(self, part: Part, measure: Callable[[], None]) -> None:
         """What was measured is worth having without what could not be."""

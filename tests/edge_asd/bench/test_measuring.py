@@ -22,6 +22,7 @@ from edge_asd.bench.scale import fitting
 from edge_asd.bench.site import Setting, Site, Wanted
 from edge_asd.bench.subject import Loop, Stream, alarmed
 from edge_asd.bench.throughput import measure_throughput
+from edge_asd.cli.bench import PARTS
 from edge_asd.config import load_config
 from edge_asd.engine.networks import NetworkSet
 from edge_asd.engine.onnx import OnnxEngine
@@ -167,6 +168,19 @@ def test_without_mosquitto_latency_is_null_and_the_reason_says_what_to_install(
     for part in ("throughput", "capacity", "cost"):
         assert {fields["not_measured"][key] for key in KEYS[part]} == {"not asked for"}
     json.dumps(fields, allow_nan=False)
+
+
+@pytest.mark.usefixtures("prepared")
+def test_a_broker_that_does_not_start_costs_the_latency_only(subject, tmp_path, monkeypatch):
+    monkeypatch.setattr("edge_asd.bench.run.find_mosquitto", lambda: "/bin/false")
+    options = BenchOptions(subject.bundle, EngineRequest(), ("throughput", "latency"), QUICK)
+    fields = run_bench(options, tmp_path, quiet).to_json()
+    assert fields["engine_windows_per_s"] > 1.0
+    assert fields["not_measured"]["latency_ms"].startswith("/bin/false does not listen")
+
+
+def test_the_command_line_offers_every_part():
+    assert tuple(KEYS) == PARTS
 
 
 @pytest.mark.usefixtures("prepared")
