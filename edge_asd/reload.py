@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from edge_asd.bundle import load_bundle
 from edge_asd.bundle_store import forget_bundles
 from edge_asd.capture import CaptureThread
+from edge_asd.changes import Changes
 from edge_asd.config import Config, MonitorConfig, engine_request
 from edge_asd.enrol import Progress
 from edge_asd.errors import BundleError, ConfigError, PublishError
@@ -33,30 +34,6 @@ from edge_asd.web.server import HttpServer
 REMOVED = "monitor removed"
 _FIXED = ("device", "worker")
 _CLOSE_S = 2.5
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a reload did."""
-
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: tuple[str, ...]
-    """Monitors that began anew, with their profile and their open alert."""
-    kept: tuple[str, ...]
-    """Monitors that did not miss anything."""
-    sections: tuple[str, ...]
-    """Other sections that changed."""
-    serving: str = ""
-    """What scores now, and what did before; empty where that is the same."""
-    relearned: tuple[str, ...] = ()
-    """Monitors that were learned again, because another bundle scores."""
-
-    @property
-    def any(self) -> bool:
-        """Whether anything is different."""
-        different = self.added or self.removed or self.changed or self.sections or self.serving
-        return bool(different)
 
 
 @dataclass(slots=True)
@@ -92,22 +69,11 @@ class Reload:
     @property
     def changes(self) -> Changes:
         """What is different."""
-        old = {section.name: section for section in self._old.monitors}
-        new = {section.name: section for section in self._new.monitors}
-        sections = [
-            name
-            for name in type(self._new).model_fields
-            if name != "monitors" and getattr(self._new, name) != getattr(self._old, name)
-        ]
-        if "mqtt" not in sections and self._reconnects:
-            sections.append("mqtt")  # another password, or another certificate
-        return Changes(
-            added=tuple(name for name in new if name not in old),
-            removed=tuple(name for name in old if name not in new),
-            changed=tuple(n for n in new if n in old and old[n] != new[n]),
-            kept=tuple(name for name in new if old.get(name) == new[name]),
-            sections=tuple(sections),
-        )
+        found = Changes.between(self._old, self._new)
+        if "mqtt" not in found.sections and self._reconnects:
+            # Another password, or another certificate.
+            return replace(found, sections=(*found.sections, "mqtt"))
+        return found
 
     def refuse_what_is_fixed(self) -> None:
         """Some things are what they are as long as the process lives.

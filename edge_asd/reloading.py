@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from edge_asd.changes import Changes
 from edge_asd.clock import rfc3339
 from edge_asd.config import Config
 from edge_asd.doctor.configuration import examine, read_of
@@ -24,7 +25,7 @@ from edge_asd.metrics_reload import ReloadMetrics
 from edge_asd.notify import Notifier
 from edge_asd.parts import Parts
 from edge_asd.publish.mqtt import MqttSink
-from edge_asd.reload import Changes, Reload
+from edge_asd.reload import Reload
 
 logger = logging.getLogger(__name__)
 
