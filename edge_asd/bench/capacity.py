@@ -31,6 +31,8 @@ _STEP = 0.06
 """Monitors are added or taken away by so much of their number while the limit is looked for …"""
 _TRIES = 5
 """… so many times at most."""
+_FULL = 0.97
+"""Of a core, that monitors are expected to be able to take."""
 _LEAD_S = 0.02
 _EXPECTED_HOPS = 30
 _SAMPLES = 15
@@ -120,12 +122,13 @@ def search(run: Callable[[int], LoadPoint], guess: int, limit: int) -> None:
         step = max(1, round(_STEP * monitors))
         if high - low <= step:
             return
+        fitting = int(_FULL * monitors / point.busy)
         if high > limit:
-            monitors = min(limit, low + step)
+            monitors = min(limit, max(low + step, min(2 * low, fitting)))
         elif low:
             monitors = (low + high) // 2
-        else:  # as many as had fitted, if that is less than a step down
-            monitors = max(1, min(high - step, int(high / point.busy)))
+        else:
+            monitors = max(1, min(high - step, fitting))
 
 
 def real_time(
