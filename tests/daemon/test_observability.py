@@ -166,7 +166,7 @@ def test_the_watchdog_starves_when_the_worker_is_stuck(plant, tmp_path):
         settings = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "2000000"}
         state = plant.state(tmp_path)
         with DaemonProcess(state, "--config", config, pass_fds=(write_end,), **settings) as daemon:
-            daemon.logged("type=new")
+            daemon.logged("event=dropping reason=worker_late")  # it hangs since the alert
             daemon.until(
                 lambda: manager.listen() and daemon.get("/livez")[0] == 503, 2 * PATIENCE_S
             )

@@ -40,7 +40,7 @@ from edge_asd.steady import SteadyClock
 from edge_asd.web.server import HttpServer
 from edge_asd.worker import Feed, Worker
 from soak.pace import Pace, until
-from soak.sources import Place, QuickCapture
+from soak.sources import Place, QuickArrivals, QuickCapture
 
 HISTORY_KEEP_S = 3 * 3600.0
 _DAY_S = 86400.0
@@ -222,6 +222,7 @@ class Station:
             spawn=_spawn,
             drain_s=1.0,
             clock=ground.pace.counter,
+            arrivals=QuickArrivals(),
         )
         self.observer = Observer(
             ground.config.device,
@@ -294,7 +295,7 @@ class Station:
         return {(n, run): (scored_s[n] - late_s[n], scored_s[n]) for n in names}
 
     def _all_taken(self) -> bool:
-        if not self._failed() and any(feed.capture.held_s for feed in self.worker.feeds):
+        if not self._failed() and any(feed.capture.due for feed in self.worker.feeds):
             return False
         # Profiles are computed in no time: how long that takes depends on the machine.
         return not any(one.computing for one in list(self.worker._enrolments._under_way.values()))

@@ -15,7 +15,6 @@ from support.sound import machine
 from edge_asd.config import EvidenceConfig
 from edge_asd.errors import StorageError
 from edge_asd.evidence import desk as desk_module
-from edge_asd.evidence import keeper as keeper_module
 from edge_asd.evidence.desk import EvidenceDesk
 from edge_asd.evidence.keeper import QUEUE_CLIPS
 from edge_asd.profile import profile_dir
@@ -182,8 +181,7 @@ def test_closing_keeps_what_waits(bench_of, monkeypatch):
     assert len(list((bench.folder / "evidence").rglob("clip.flac"))) == 2
 
 
-def test_closing_a_desk_that_was_never_started_tells_what_is_lost(bench_of, monkeypatch):
-    monkeypatch.setattr(keeper_module, "_STEP_S", 0.01)
+def test_closing_a_desk_that_was_never_started_tells_what_is_lost(bench_of):
     bench = bench_of()
     bench.submit(0)
     bench.desk.close()
