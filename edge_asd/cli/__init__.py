@@ -84,10 +84,14 @@ def cli() -> None:
     """
 
 
+_LEFT_BEHIND = ("enrol-", "worker", "evidence", "engine-")
+"""Threads that the daemon does not wait for at its end."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code; errors are one line on stderr."""
     code = _run(arguments)
-    if any(thread.name.startswith(("enrol-", "worker")) for thread in threading.enumerate()):
+    if any(thread.name.startswith(_LEFT_BEHIND) for thread in threading.enumerate()):
         # It hangs, or computes something that takes long: native code that is still running when
         # the interpreter takes itself apart would abort the process.
         sys.stdout.flush()
