@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edge_asd.audio import db_to_factor, level_dbfs
+from edge_asd.audio import db_to_factor
 from edge_asd.batching import Steps, alone
 from edge_asd.decide import Decider, Decision, Moment
 from edge_asd.embed import WindowEmbedder
@@ -151,7 +151,7 @@ class Pipeline:
             end=window.start + len(window.samples),
             captured_at=window.captured_at,
             score=float(fused.scores[0]),
-            level_dbfs=level_dbfs(window.samples) - self.gain_db,
+            level_dbfs=float(views.levels_dbfs[0]) - self.gain_db,
             nearest=fused.nearest[0],
             parts={name: float(values[0]) for name, values in fused.parts.items()},
         )
