@@ -256,7 +256,7 @@ def straight_line(monitors: list[int], busy: list[float]) -> tuple[float, float,
 
 def _linear(run: Run) -> Verdict:
     target = f"Cost linear in monitors up to capacity (within {percent(LINEAR, 1)} of a core)"
-    found, met = [], True
+    found, why, met = [], [], True
     for name, bench in run.benches().items():
         capacity = (bench.get("details") or {}).get("capacity")
         if capacity is None:
@@ -268,10 +268,22 @@ def _linear(run: Run) -> Verdict:
             [one["monitors"] for one in points], [one["busy"] for one in points]
         )
         met = met and apart <= LINEAR
+        if apart > LINEAR:
+            why.append(_bent(name, points[0], points[-1]))
         found.append(f"{percent(slope)} a monitor, off by at most {percent(apart, 2)} ({name})")
     if not found:
         return _absent(target, "bench-featex", run)
-    return Verdict(target, "; ".join(found), met, "The points lie off the line; see the picture.")
+    return Verdict(target, "; ".join(found), met, " ".join(why))
+
+
+def _bent(name: str, least: dict[str, Any], most: dict[str, Any]) -> str:
+    """Which way the points leave the line."""
+    one, other = (point["busy"] / point["monitors"] for point in (least, most))
+    way = "more slowly" if other < one else "faster"
+    return (
+        f"{name}: a monitor takes {percent(one, 2)} of the core among {least['monitors']} and"
+        f" {percent(other, 2)} among {most['monitors']}: cost grows {way} than their number."
+    )
 
 
 def _flat(run: Run) -> Verdict:

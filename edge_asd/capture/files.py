@@ -121,10 +121,10 @@ class FileSource:
         """
         rate = self.sample_rate
         start = 0
-        for piece, opens in self._pieces(max(1, round(self._pacer.block_s * rate))):
+        for piece, opens in self._pieces(rate):
             if opens and start and self._uri.gap_per_clip:
                 start += round(CLIP_GAP_S * rate)
-            for samples in self._due.parts(piece, start):
+            for samples in self._parts(piece, start):
                 # A block exists only once its last sample was heard.
                 if not self._pacer.hold((start + len(samples)) / rate):
                     return
@@ -139,6 +139,12 @@ class FileSource:
     def close(self) -> None:
         """End the stream; the open file is closed by the thread that reads it."""
         self._pacer.close()
+
+    def _parts(self, piece: FloatArray, start: int) -> Iterator[FloatArray]:
+        """What was read at once, as long as blocks are, and cut where one is expected to end."""
+        frames = max(1, round(self._pacer.block_s * self.sample_rate))
+        for at in range(0, len(piece), frames):
+            yield from self._due.parts(piece[at : at + frames], start + at)
 
     def _pieces(self, frames: int) -> Iterator[tuple[FloatArray, bool]]:
         """Every piece of every file, and whether it is the first of one."""

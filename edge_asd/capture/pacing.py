@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from edge_asd.steady import SteadyClock
 
+_BLOCK_S = 0.25  # of real time
 _AHEAD_S = 8.0  # segments of a network stream come as bursts of several seconds
 _FASTER = 1.02  # no sound card's clock is that wrong
 
@@ -36,8 +37,11 @@ class Pacer:
 
     @property
     def block_s(self) -> float:
-        """Stream seconds a block should hold: about 0.1 s of real time, at most a second."""
-        return 1.0 if self.speed is None else min(1.0, 0.1 * self.speed)
+        """Stream seconds a block should hold, at most a second.
+
+        A block that somebody waits for ends where he says; the others may be long.
+        """
+        return 1.0 if self.speed is None else min(1.0, _BLOCK_S * self.speed)
 
     @property
     def closed(self) -> bool:
