@@ -17,6 +17,7 @@ from edge_asd.switches import MAX_S, Span, Switches
 SHORTEST_S, LONGEST_S = 1.0, 3600.0
 """Of a rehearsal."""
 _MINUTE_S = 60.0
+_LEAST_MINUTES = 0.01  # less is over before it begins
 
 Request = Mapping[str, Any]
 
@@ -69,9 +70,9 @@ def checked_minutes(verb: str, minutes: object) -> float:
         UsageError: No number, or out of bounds.
     """
     number = minutes if isinstance(minutes, int | float) else math.nan
-    if isinstance(minutes, bool) or not 0 < number <= MAX_S / _MINUTE_S:
+    if isinstance(minutes, bool) or not _LEAST_MINUTES <= number <= MAX_S / _MINUTE_S:
         raise UsageError(
-            f"{verb}: 'minutes' must be above 0 and at most {MAX_S / _MINUTE_S:.0f} (a week), "
+            f"{verb}: 'minutes' must be from {_LEAST_MINUTES} to {MAX_S / _MINUTE_S:.0f} (a week), "
             f"got {minutes!r:.40}"
         )
     return float(number)

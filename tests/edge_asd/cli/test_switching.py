@@ -57,8 +57,8 @@ def test_what_is_switched_is_kept_and_who_did_it(run, tmp_path):
     ("arguments", "word"),
     [
         (("inhibit", "pump-2"), "no monitor 'pump-2'; configured: pump-1"),
-        (("inhibit", "pump-1", "--minutes", "0"), "above 0"),
-        (("inhibit", "pump-1", "--minutes", "nan"), "above 0"),
+        (("inhibit", "pump-1", "--minutes", "0"), "from 0.01"),
+        (("inhibit", "pump-1", "--minutes", "nan"), "from 0.01"),
         (("inhibit", "pump-1", "--minutes", "5", "--off"), "either"),
         (("snooze", "pump-1"), "either --minutes N or --off"),
         (("snooze", "pump-1", "--minutes", "99999"), "a week"),
