@@ -67,6 +67,7 @@ def measure(setting: Setting, run_file: Path, only: set[str], *, again: bool) ->
             "problem": outcome.problem,
             "seconds": outcome.seconds,
             "at": _now(),
+            "commit": _commit(),
         }
         _write(run_file, found)
     found["complete"] = all(part.name in found["parts"] for part in PARTS)

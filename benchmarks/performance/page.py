@@ -15,7 +15,6 @@ from edge_asd.bench.machine import summary
 
 _QUIET = 0.5
 """Load of the last minute up to which a machine counts as idle."""
-_SAME_RUN = 2  # hours that a run may reach into
 
 NOT_MEASURED = [
     paragraph(
@@ -101,8 +100,7 @@ def _head(run: Run) -> list[str]:
             "**Something else was running when the run began**: rates are lower and delays longer"
             " than the machine's own; ratios within the run suffer less."
         )
-    if _hours(found) > _SAME_RUN:
-        texts.append("Parts were measured again later: `runs/bench/performance.json` says when.")
+    texts.append(_measured_again(found))
     return [paragraph(text) for text in texts if text]
 
 
@@ -120,9 +118,14 @@ def _material(material: Mapping[str, Any] | None) -> str:
     )
 
 
-def _hours(found: Mapping[str, Any]) -> float:
-    times = [datetime.fromisoformat(part["at"]) for part in found["parts"].values()]
-    return (max(times) - min(times)).total_seconds() / 3600 if times else 0.0
+def _measured_again(found: Mapping[str, Any]) -> str:
+    """Which parts are of another state of the code, by `ONLY`."""
+    again = [
+        f"{name} at {datetime.fromisoformat(part['at']):%H:%M} UTC (commit {part['commit']})"
+        for name, part in found["parts"].items()
+        if part.get("commit", found["commit"]) != found["commit"]
+    ]
+    return f"Measured again later, with `ONLY=`: {', '.join(again)}." if again else ""
 
 
 def _targets(judged: Sequence[Verdict]) -> list[str]:

@@ -281,3 +281,11 @@ def test_a_straight_line_is_found_and_what_lies_off_it():
 )
 def test_figures_keep_three_digits_and_no_power_of_ten(value, text):
     assert number(value) == text
+
+
+def test_a_part_of_another_state_of_the_code_is_named():
+    found = run_of(figures())
+    assert "Measured again later" not in text_of(Run(found))
+    found["parts"]["roof"]["commit"] = "0badc0d"
+    text = " ".join(text_of(Run(found)).split())
+    assert "Measured again later, with `ONLY=`: roof at 03:05 UTC (commit 0badc0d)." in text
