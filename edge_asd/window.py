@@ -6,9 +6,6 @@ import numpy as np
 
 from edge_asd.records import Block, FloatArray, Window
 
-_SPARE_HOPS = 4
-"""Hops that are appended before what is pending is copied: more cost memory, fewer time."""
-
 
 class Windower:
     """Re-block mono audio at the bundle's rate into windows.
@@ -32,11 +29,8 @@ class Windower:
         self.sample_rate = sample_rate
         self.gain = np.float32(gain)
         self.run = -1
-        # Pending audio lies in `_room` from `_at` on. Windows are views of it, so that nothing is
-        # ever written where something was; full, it is exchanged for another.
-        self._room: FloatArray = np.empty(0, np.float32)
-        self._at = 0
-        self._pending = 0  # samples
+        self._parts: list[FloatArray] = []  # pending audio, (n,) each
+        self._pending = 0  # samples in _parts
         self._begun = 0  # stream index at which the run began
         self._start = 0  # stream index of the first pending sample
         self._captured_at = 0.0  # steady time of the first pending sample
@@ -69,34 +63,27 @@ class Windower:
         """
         if self.run < 0 or block.start != self.end:
             self._begin(block)
-        self._append(block.samples[:, 0])  # (n, 1) -> (n,)
+        self._parts.append(block.samples[:, 0] * self.gain)  # (n, 1) -> (n,)
+        self._pending += len(block.samples)
         # The newest block's clock is the best there is: it does not accumulate rounding.
         newest = block.captured_at - (block.start - self._start) / self.sample_rate
         self._captured_at = newest
         windows = []
-        while self._pending >= self.length:
-            samples = self._room[self._at : self._at + self.length]
-            samples.setflags(write=False)
-            windows.append(Window(samples, self._start, self.run, self._captured_at))
-            self._at += self.hop
-            self._pending -= self.hop
-            self._start += self.hop
-            self._captured_at += self.hop / self.sample_rate
+        if self._pending >= self.length:
+            tail = np.concatenate(self._parts)  # nobody writes to it: windows are views
+            tail.setflags(write=False)
+            while len(tail) >= self.length:
+                samples = tail[: self.length]
+                windows.append(Window(samples, self._start, self.run, self._captured_at))
+                tail = tail[self.hop :]
+                self._start += self.hop
+                self._captured_at += self.hop / self.sample_rate
+            self._parts, self._pending = [tail], len(tail)
         return windows
-
-    def _append(self, mono: FloatArray) -> None:
-        begin = self._at + self._pending
-        if begin + len(mono) > len(self._room):
-            size = self._pending + max(len(mono), self.length + _SPARE_HOPS * self.hop)
-            room = np.empty(size, np.float32)
-            room[: self._pending] = self._room[self._at : begin]
-            self._room, self._at, begin = room, 0, self._pending
-        np.multiply(mono, self.gain, out=self._room[begin : begin + len(mono)])
-        self._pending += len(mono)
 
     def _begin(self, block: Block) -> None:
         self.run += 1
-        self._at, self._pending = self._at + self._pending, 0
+        self._parts, self._pending = [], 0
         self._start, self._captured_at = block.start, block.captured_at
         self._begun = block.start
 
