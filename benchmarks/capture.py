@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import platform
-import shutil
 import signal
 import subprocess
 import sys
@@ -30,21 +28,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from support import usage  # noqa: E402
 from support.pulse import SoundServer, VirtualMicrophone, missing  # noqa: E402
 
+from benchmarks.daemon_cost import LOOP_S, START_S, prepare, sound  # noqa: E402
+from edge_asd.bench.accounting import family  # noqa: E402
 from edge_asd.bundle import builtin_bundle, load_bundle  # noqa: E402
-from edge_asd.capture import capture, open_source  # noqa: E402
+from edge_asd.capture import capture  # noqa: E402
 from edge_asd.steady import SteadyClock  # noqa: E402
 
-ENROL_S = 120
-LOOP_S = 24
 SETTLE_S = 30.0
-START_S = 300.0
 
 # The daemon itself, which also says how old the newest sample of a window was at its score.
 DAEMON = """
@@ -68,38 +65,6 @@ main()
 
 
 @dataclass
-class Usage:
-    """Processor time and memory of one process and its children; Linux only."""
-
-    pids: list[int]
-
-    @classmethod
-    def of(cls, pid: int) -> Usage:
-        found = [pid]
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += map(int, (task / "children").read_text().split())
-        return cls(found)
-
-    def cpu_s(self) -> dict[int, float]:
-        """Seconds of processor time so far, by process."""
-        tick = os.sysconf("SC_CLK_TCK")
-        seconds = {}
-        for pid in self.pids:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            seconds[pid] = (int(fields[11]) + int(fields[12])) / tick
-        return seconds
-
-    def memory_mb(self, kind: str) -> dict[int, float]:
-        """``Rss`` resident, ``Pss`` with shared pages divided among their users; by process."""
-        megabytes = {}
-        for pid in self.pids:
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            (value,) = [line.split()[1] for line in lines if line.startswith(f"{kind}:")]
-            megabytes[pid] = int(value) / 1024
-        return megabytes
-
-
-@dataclass
 class Delays:
     """What the daemon said about its windows, read as it comes."""
 
@@ -109,33 +74,6 @@ class Delays:
         for line in process.stdout or ():
             if line.startswith("DELAY"):
                 self.seconds.append(float(line.split()[1]))
-
-
-def sound(rate: int, seconds: int) -> np.ndarray:
-    """A simulated pump, samples (n,) float32."""
-    source = open_source(f"sim:pump?seed=1&rate={rate}&speed=max&seconds={seconds}")
-    return np.concatenate([block.samples[:, 0] for block in source.blocks()])
-
-
-def prepare(folder: Path, names: list[str], rate: int, bundle: Path) -> tuple[Path, Path]:
-    """A state directory in which all monitors know the pump, and a configuration."""
-    state = folder / "state"
-    soundfile.write(folder / "normal.wav", sound(rate, ENROL_S), rate)
-    command = [sys.executable, "-m", "edge_asd", "enrol", "--monitor", names[0], "--json"]
-    subprocess.run(
-        [*command, "--from", folder / "normal.wav", "--bundle", bundle, "--state-dir", state],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    for name in names[1:]:
-        profile = Path(shutil.copytree(state / "profiles" / names[0], state / "profiles" / name))
-        fields = json.loads((profile / "profile.json").read_text())
-        (profile / "profile.json").write_text(json.dumps(fields | {"monitor": name}))
-    monitors = [{"name": name, "source": f"alsa:{name}"} for name in names]
-    config = folder / "config.yaml"
-    config.write_text(json.dumps({"device": "bench", "monitors": monitors}))
-    return state, config
 
 
 @contextlib.contextmanager
@@ -166,11 +104,11 @@ def daemon(state: Path, config: Path, bundle: Path) -> Iterator[tuple[int, Delay
 def measure(sources: int, seconds: float, rate: int, bundle: Path) -> None:
     """Run the daemon on so many microphones and print what it took."""
     names = [f"mic{number}" for number in range(sources)]
-    pcm = np.clip(np.round(sound(rate, LOOP_S) * 32_767.0), -32_768, 32_767)
+    pcm = np.clip(np.round(sound(LOOP_S, rate) * 32_767.0), -32_768, 32_767)
     microphones = [VirtualMicrophone(name, rate=rate, signal=pcm) for name in names]
     with tempfile.TemporaryDirectory() as temporary, SoundServer(*microphones):
         folder = Path(temporary)
-        state, config = prepare(folder, names, rate, bundle)
+        state, config = prepare(folder, {n: f"alsa:{n}" for n in names}, rate, bundle)
         with daemon(state, config, bundle) as (pid, delays):
             until = time.monotonic() + START_S
             while len(delays.seconds) < 2 * sources:
@@ -178,14 +116,15 @@ def measure(sources: int, seconds: float, rate: int, bundle: Path) -> None:
                     raise SystemExit((folder / "daemon.log").read_text()[-4000:])
                 time.sleep(0.5)
             time.sleep(SETTLE_S)
-            usage, first = Usage.of(pid), len(delays.seconds)
-            began, before = time.monotonic(), usage.cpu_s()
+            everybody, first = family(pid), len(delays.seconds)
+            began, before = time.monotonic(), {one: usage.cpu_s(one) for one in everybody}
             time.sleep(seconds)
-            took_s, after = time.monotonic() - began, usage.cpu_s()
-            rss, pss = usage.memory_mb("Rss"), usage.memory_mb("Pss")
+            took_s, after = time.monotonic() - began, {one: usage.cpu_s(one) for one in everybody}
+            rss = {one: usage.memory_mb(one, "Rss") for one in everybody}
+            pss = {one: usage.memory_mb(one) for one in everybody}
             spent = delays.seconds[first:]
-    share = {number: (after[number] - before[number]) / took_s for number in usage.pids}
-    children = [number for number in usage.pids if number != pid]
+    share = {number: (after[number] - before[number]) / took_s for number in everybody}
+    children = [number for number in everybody if number != pid]
     p50, p99 = np.percentile(np.array(spent) * 1e3, (50, 99))
     print(
         f"{sources:7d}  {100 * share[pid]:6.1f} {100 * sum(share[n] for n in children):9.1f}"

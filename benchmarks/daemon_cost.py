@@ -39,6 +39,7 @@ from support import usage  # noqa: E402
 from support.pulse import SoundServer, VirtualMicrophone, missing  # noqa: E402
 from support.service_manager import ServiceManager  # noqa: E402
 
+from edge_asd.bench.accounting import family  # noqa: E402
 from edge_asd.bundle import builtin_bundle  # noqa: E402
 from edge_asd.capture import open_source  # noqa: E402
 
@@ -172,7 +173,7 @@ def daemon(folder: Path, state: Path, config: Path, bundle: Path) -> Iterator[tu
 
 def watch(pid: int, seconds: float, start: Start, **what: object) -> Cost:
     """Look at a daemon that listens for so long."""
-    everybody = usage.family(pid)
+    everybody = family(pid)
     began, before = time.monotonic(), {one: usage.threads(one) for one in everybody}
     time.sleep(seconds)
     took_s, after = time.monotonic() - began, {one: usage.threads(one) for one in everybody}

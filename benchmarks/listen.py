@@ -28,6 +28,7 @@ from edge_asd.pipeline import Pipeline
 from edge_asd.profile import Profile
 from edge_asd.records import Block, EventType
 from edge_asd.score.calibrate import Persistence
+from edge_asd.signal_health import SignalWatch
 from edge_asd.simulate import KINDS, Fault, Scene, Schedule, SimulatedMachine, draw_scene, faults_of
 
 ENROL_S = 600.0
@@ -70,7 +71,8 @@ def listen(
     numbers = itertools.count()
     new_id: Callable[[float], str] = lambda _wall_s: str(next(numbers))  # noqa: E731
     decider = Decider(rules, thresholds, profile.percentile, new_id)
-    pipeline = Pipeline(WindowEmbedder(networks), profile, decider, settle_s=10.0)
+    watch = SignalWatch(profile.signal, source.sample_rate)
+    pipeline = Pipeline(WindowEmbedder(networks), profile, decider, watch, settle_s=10.0)
     raised, margins = [], []
     for block in source.blocks():
         for outcome in pipeline.push(block):

@@ -37,16 +37,16 @@ def usage_of(pid: int, proc: Path = PROC) -> Usage:
     Raises:
         EngineError: It is not there.
     """
-    family = _family(pid, proc)
-    cpu_s = {one: spent_s for one in family if (spent_s := _cpu_s(proc / str(one))) is not None}
+    processes = family(pid, proc)
+    cpu_s = {one: spent_s for one in processes if (spent_s := _cpu_s(proc / str(one))) is not None}
     if pid not in cpu_s:
         raise EngineError(f"process {pid} is gone; nothing can be said about what it takes")
-    memory = [_memory_mb(proc / str(one)) for one in family]
+    memory = [memory_mb(proc / str(one)) for one in processes]
     pss_mb, rss_mb = (sum(kind) for kind in zip(*memory, strict=True))
     return Usage(time.monotonic(), cpu_s, pss_mb, rss_mb)
 
 
-def _family(pid: int, proc: Path) -> list[int]:
+def family(pid: int, proc: Path = PROC) -> list[int]:
     """The process and its descendants; the list grows while it is walked along."""
     children: dict[int, list[int]] = {}
     for folder in proc.iterdir():
@@ -81,8 +81,8 @@ def _stat(process: Path) -> list[str]:
     return []
 
 
-def _memory_mb(process: Path) -> tuple[float, float]:
-    """PSS and RSS; nothing of one that has ended."""
+def memory_mb(process: Path) -> tuple[float, float]:
+    """PSS and RSS of one process, by its folder in ``/proc``; nothing of one that has ended."""
     kib = {"Pss": 0, "Rss": 0}
     with suppress(OSError):
         for line in (process / "smaps_rollup").read_text().splitlines():

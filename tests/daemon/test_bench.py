@@ -13,7 +13,7 @@ from brokers import BINARY, PATIENCE_S, eventually
 from support import tensorrt_fake
 from support.processes import ROOT, assert_refused, background, cli
 
-from edge_asd.bench.accounting import _family
+from edge_asd.bench.accounting import family
 
 pytestmark = [
     pytest.mark.broker,
@@ -57,12 +57,12 @@ def test_an_interrupt_leaves_nothing_behind(tiny_bundle, tmp_path, number):
     with background(*arguments, *options, stderr=subprocess.PIPE) as process:
         log = eventually(lambda: list(tmp_path.glob("state/bench-*/latency/daemon.log")))[0]
         eventually(lambda: b"ready monitors=" in log.read_bytes(), what="a daemon that listens")
-        family = _family(process.pid, Path("/proc"))
-        assert len(family) >= 3  # with the daemon and the broker
+        everybody = family(process.pid)
+        assert len(everybody) >= 3  # with the daemon and the broker
         process.send_signal(number)
         assert process.wait(PATIENCE_S) == 130
         assert b"Traceback" not in process.stderr.read()
-    for pid in family:
+    for pid in everybody:
         eventually(lambda pid=pid: not Path(f"/proc/{pid}").exists(), what=f"the end of {pid}")
     assert not list(tmp_path.glob("state/bench-*"))
 

@@ -11,6 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_asd.bench import accounting
+from edge_asd.bench.accounting import PROC
+
 _VOLUNTARY = "voluntary_ctxt_switches:"
 
 
@@ -22,16 +25,6 @@ class Thread:
     cpu_s: float
     rests: int
     """Times it gave the processor back by itself; it is woken up as often."""
-
-
-def family(pid):
-    """The process and all below it."""
-    found = [pid]
-    for one in found:
-        with suppress(OSError):  # it has ended
-            for task in Path(f"/proc/{one}/task").iterdir():
-                found += map(int, (task / "children").read_text().split())
-    return found
 
 
 def threads(pid):
@@ -65,11 +58,7 @@ def cpu_s(pid):
 
 def memory_mb(pid, kind="Pss"):
     """``Rss`` resident, ``Pss`` with shared pages divided among their users; 0 after its end."""
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith(f"{kind}:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
+    return dict(zip(("Pss", "Rss"), accounting.memory_mb(PROC / str(pid)), strict=True))[kind]
 
 
 def mappings_mb(pid):
