@@ -173,11 +173,11 @@ class Enrolments:
 
     def begin_baselining(self, monitor: Monitor, rate: int) -> None:
         """Start recording for a monitor that has no profile, unless that was tried in vain."""
-        if monitor.profile or monitor.given_up or monitor.name in self._under_way:
+        if monitor.profile or monitor.baselining.given_up or monitor.name in self._under_way:
             return
         self._under_way[monitor.name] = _Enrolment(monitor)
         try:
-            monitor.start_recording(rate, monitor.config.enrol_s)
+            monitor.baselining.start(rate, monitor.config.enrol_s)
         except StorageError as error:
             self.fail(monitor, error)
 
@@ -193,7 +193,7 @@ class Enrolments:
         """Enough was heard: learn from it."""
         enrolment = self._under_way[monitor.name]
         try:
-            folder = monitor.stop_recording()
+            folder = monitor.baselining.learn()
         except StorageError as error:
             self.fail(monitor, error)
             return
@@ -223,8 +223,8 @@ class Enrolments:
             self.recorded(monitor)
             return
         reason = (
-            f"{monitor.config.source}: ended after {monitor.heard_s:.0f} s of baselining; at least "
-            f"{MIN_AUDIO_S:.0f} s are needed"
+            f"{monitor.config.source}: ended after {monitor.baselining.heard_s:.0f} s of "
+            f"baselining; at least {MIN_AUDIO_S:.0f} s are needed"
         )
         self.fail(monitor, DataError(reason))
 
@@ -278,7 +278,7 @@ class Enrolments:
             )
         enrolment = _Enrolment(monitor, result, progress, asked=True)
         if rate is not None and not command.files:
-            monitor.start_recording(rate, command.seconds or monitor.config.enrol_s)
+            monitor.baselining.start(rate, command.seconds or monitor.config.enrol_s)
             self._under_way[monitor.name] = enrolment
             return
         self._under_way[monitor.name] = enrolment

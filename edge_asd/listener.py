@@ -1,21 +1,21 @@
 """A monitor that has a profile: audio in, scores, states and alerts out.
 
-The pipeline decides; what it decided is handed to the sinks here, and normal listening is taken
-back into a calibration that is still provisional.
+The pipeline decides, the announcer tells what; normal listening is taken back into a calibration
+that is still provisional.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from edge_asd.alerting import rules_of, thresholds_of
+from edge_asd.announcer import Announcer
 from edge_asd.batching import Steps, alone
 from edge_asd.capture import Resampler
 from edge_asd.clips import Clips
 from edge_asd.config import EvidenceConfig, MonitorConfig
-from edge_asd.decide import Decider, Decision, Moment, Rules
+from edge_asd.decide import Decider, Moment, Rules
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import NetworkSet
 from edge_asd.evidence.desk import Settled
@@ -30,8 +30,6 @@ from edge_asd.report import Reporter
 from edge_asd.signal_health import SignalFault, SignalWatch
 from edge_asd.standing import Standing, WindowSpan
 from edge_asd.takeover import Retained, heard_again
-
-logger = logging.getLogger(__name__)
 
 
 class Listener:
@@ -74,7 +72,7 @@ class Listener:
             rules, thresholds_of(self.profile), self.profile.percentile, new_id, open_event
         )
         self._decider.snoozed = snoozed
-        self.standing = Standing(State.UNKNOWN, "starting", event=open_event)
+        self._announcer = Announcer(self.name, self._decider, lambda: self.profile, report)
         self._clips = Clips(
             report.books.evidence,
             evidence,
@@ -83,7 +81,6 @@ class Listener:
         )
         self._stretch = 1
         self._deaf = False  # the microphone did not work until now
-        self._held_back = False
         self._queued_s = 0.0
 
     # Audio
@@ -149,7 +146,7 @@ class Listener:
         """The source is spent."""
         if self._pipeline is not None and self._resampler is not None:
             alone(self._run(self._pipeline, self._resampler.flush()))
-        self._apply(self._decider.finish("source ended", self._now()))
+        self._announcer.tell(self._decider.finish("source ended", self._now()))
         self.stop()
 
     def stop(self) -> None:
@@ -181,6 +178,11 @@ class Listener:
         """The alert that is going on, whatever the monitor shows meanwhile."""
         return self._decider.event
 
+    @property
+    def standing(self) -> Standing:
+        """What is known about the machine."""
+        return self._announcer.standing
+
     def settled(self, settled: Settled) -> None:
         """What became of the evidence of an alert."""
         self._report.evidence(settled, self.event, self.profile)
@@ -188,7 +190,7 @@ class Listener:
     def end_alert(self, reason: str, state: State = State.UNKNOWN) -> None:
         """End an alert that is going on; ``state`` is what is said from then on."""
         if self.event is not None:
-            self._apply(self._decider.finish(reason, self._now(), state))
+            self._announcer.tell(self._decider.finish(reason, self._now(), state))
 
     def exchange(self, profile: Profile, *, ended: str = "") -> None:
         """Go on with more or fewer references, between two windows.
@@ -278,18 +280,15 @@ class Listener:
 
     def acknowledge(self, by: str) -> None:
         """Somebody has taken note of the alert that is going on."""
-        self._apply(self._decider.acknowledge(by, self._now()))
+        self._announcer.acknowledge(by, self._now())
 
     def snooze(self, *, snoozed: bool) -> None:
         """A snooze begins, ends, or ends later: whoever knows of an open alert is told."""
-        self._decider.snoozed = snoozed
-        if self.event is not None and not self.event.held:
-            self._apply(self._decider.tell(self._now()))
-        self._release()
+        self._announcer.snooze(self._now(), snoozed=snoozed)
 
     def publish(self) -> None:
         """Show how it stands."""
-        self._report.state(self.name, self.standing, self.profile)
+        self._announcer.publish()
 
     # Inside
 
@@ -308,7 +307,7 @@ class Listener:
 
     def _unknown(self, reason: str, moment: Moment) -> None:
         self._report.books.history.unknown(self.name, moment.captured_at)
-        self._apply(self._decider.set_state(State.UNKNOWN, reason, moment))
+        self._announcer.tell(self._decider.set_state(State.UNKNOWN, reason, moment))
 
     def _fault(self, fault: SignalFault, moment: Moment) -> None:
         if not self._deaf:
@@ -336,15 +335,15 @@ class Listener:
         if heard.operating is Operating.IDLE:
             moment = heard.decision.transition or self._now()
             self._report.books.history.idle(self.name, moment.captured_at)
-        self._apply(heard.decision)
+        self._announcer.tell(heard.decision)
 
     def _judged(self, pipeline: Pipeline, judged: Judged) -> None:
         self._report.metrics.windows(self.name, judged.result)
         if judged.scored is None:
             return
         self._timed(pipeline, judged.scored)
-        self._apply(judged.decision, judged.scored)
-        self._release()
+        self._announcer.tell(judged.decision, judged.scored)
+        self._announcer.release(self._now())
         if judged.decision.event and judged.decision.event.type is EventType.NEW:
             self._want(judged.decision.event, judged.scored)
         span = WindowSpan(self._window_s, judged.hops * self._hop_s)
@@ -367,44 +366,3 @@ class Listener:
         end_s = scored.end / self._pipeline.rate
         high_s = (self._decider.rules.persistence.k - 1) * self._hop_s
         self._clips.want(event, end_s - high_s - self._window_s, end_s, scored.parts)
-
-    def _release(self) -> None:
-        """Raise an alert that a snooze held back, once it is over."""
-        decision = self._decider.release(self._now())
-        if decision.event is not None:
-            self._apply(decision)
-
-    def _apply(self, decision: Decision, scored: Scored | None = None) -> None:
-        decider = self._decider
-        if decision.suppressed and not self._held_back:
-            self._report.metrics.alert_suppressed(self.name, "cooldown")
-        if scored is not None:  # an alert that is held back is one, however many windows it lasts
-            self._held_back = decision.suppressed
-        if decision.event is not None:
-            self._report.event(
-                self.name,
-                decision.event,
-                self.profile,
-                self.standing.event,
-                of_window=scored is not None,
-            )
-        before = self.standing
-        self.standing = Standing(
-            decider.state,
-            decider.reason,
-            score=before.score if scored is None else scored.score,
-            percentile=(
-                before.percentile if scored is None else self.profile.percentile(scored.score)
-            ),
-            event=decider.event,
-        )
-        if decision.transition is not None:
-            logger.info(
-                "monitor=%s state=%s previous=%s reason=%r",
-                self.name,
-                self.standing.state.value,
-                decision.transition.previous.value,
-                decision.transition.reason,
-            )
-        if decision.transition is not None or decision.event is not None:
-            self.publish()

@@ -1,32 +1,29 @@
-"""One monitor at work: listening with its profile, or recording the sound it will learn from.
+"""One monitor at work: listening with its profile, or baselining on the sound it will learn from.
 
-Called by the worker only. A monitor is *listening* (it has a profile), *recording* normal sound for
-a profile, or *learning* it, which happens in a thread of its own while no audio is needed.
+Called by the worker only.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 from pathlib import Path
 
+from edge_asd.baselining import Baselining
 from edge_asd.batching import Steps, alone
 from edge_asd.clock import uuid7
 from edge_asd.config import EvidenceConfig, MicrophoneConfig, MonitorConfig
 from edge_asd.decide import Moment
 from edge_asd.engine import NetworkSet
-from edge_asd.errors import StorageError
 from edge_asd.evidence.desk import Settled
 from edge_asd.health import Health
-from edge_asd.hearing import Hearing, Sound
+from edge_asd.hearing import Hearing
 from edge_asd.ledger import Account
 from edge_asd.listener import Listener
 from edge_asd.manifest import Manifest
 from edge_asd.outage import OutageNotices
 from edge_asd.pause import Pause
 from edge_asd.profile import Profile, profile_dir
-from edge_asd.recorder import Recorder
 from edge_asd.records import Block, Event, MicrophoneNotice, State
 from edge_asd.report import Reporter
 from edge_asd.standing import Standing
@@ -68,15 +65,12 @@ class Monitor:
         switches: Switches | None = None,
     ) -> None:
         self.config, self.name = config, config.name
-        self.learning = False
-        """Audio is not needed while a profile is computed."""
-        self.given_up = False
-        """Baselining failed: it is not begun again by itself."""
         self.switches = switches or Switches()
         self._networks, self._state_dir, self._report = networks, state_dir, report
         self._rng = rng or random.SystemRandom()
         self._evidence = evidence or EvidenceConfig()
-        self._recorder: Recorder | None = None
+        folder = profile_dir(state_dir, self.name) / "recording"
+        self.baselining = Baselining(folder, config.channel, self._show)
         manifest = networks.bundle.manifest
         settings = microphone or MicrophoneConfig()
         self.hearing = Hearing(
@@ -161,8 +155,9 @@ class Monitor:
                 moment = Moment(block.start / rate, block.captured_at)
                 listener.unusable("microphone: samples are not numbers", moment)
             self.hearing.new_start()
-        elif self._recorder is not None:
-            enough = self._record(self._recorder, block, sound)
+        elif self.baselining.recording:
+            usable = sound.health.flaw is None
+            enough = self.baselining.push(block, self.hearing.fault, usable=usable)
         elif listener is not None:
             watch = self.hearing.watch(rate)
             yield from listener.steps(block, rate, sound, watch, queued_s)
@@ -178,17 +173,17 @@ class Monitor:
         self.hearing.lost(reason)
         if self.switches.silent:
             return
-        if self._recorder is not None:
-            self._show(Standing(State.BASELINING, reason, progress=self._recorder.done))
+        if self.baselining.recording:
+            self.baselining.lost(reason)
         elif self._listener is not None and self._shown is None:
             self._listener.lost(reason)
-        elif not self.learning:
+        elif not self.baselining.learning:
             self._show(Standing(State.UNKNOWN, reason))
 
     def finish(self) -> bool:
         """The source is spent. True when what was recorded is enough to learn from."""
-        if self._recorder is not None:
-            return self._recorder.enough
+        if self.baselining.recording:
+            return self.baselining.enough
         if self._listener is not None and self._shown is None and not self.switches.silent:
             self._listener.finish()
         return False
@@ -206,10 +201,7 @@ class Monitor:
         """The daemon ends: evidence that waits for its end is kept as it is."""
         if self._listener is not None:
             self._listener.stop()
-        if self._recorder is not None:
-            with contextlib.suppress(StorageError):  # it is begun anew at the next start
-                self._recorder.finish()
-            self._recorder = None
+        self.baselining.stop()
 
     def retune(self, config: MonitorConfig, profile: Profile | None = None) -> None:
         """Go on with other rules for the same sound: a new start, in which alerts stay open.
@@ -297,49 +289,17 @@ class Monitor:
 
     # Learning
 
-    @property
-    def recording(self) -> bool:
-        """Whether normal sound is being recorded."""
-        return self._recorder is not None
-
-    @property
-    def heard_s(self) -> float:
-        """Normal sound recorded so far, seconds."""
-        return 0.0 if self._recorder is None else self._recorder.heard_s
-
-    def start_recording(self, rate: int, wanted_s: float) -> None:
-        """Begin a baselining.
-
-        Raises:
-            StorageError: The audio cannot be written.
-        """
-        folder = profile_dir(self._state_dir, self.name) / "recording"
-        self._recorder = Recorder(folder, rate, self.config.channel, wanted_s)
-        self._show(Standing(State.BASELINING, f"listening for {wanted_s:.0f} s", progress=0.0))
-
-    def stop_recording(self) -> Path:
-        """Finish the recording and return its folder; the monitor is learning from now on.
-
-        Raises:
-            StorageError: The last of it cannot be written.
-        """
-        if self._recorder is None:
-            raise RuntimeError("nothing is being recorded")
-        folder = self._recorder.finish()
-        self._recorder, self.learning = None, True
-        self._show(Standing(State.BASELINING, "learning", progress=1.0))
-        return folder
-
     def await_profile(self) -> None:
         """A profile comes from elsewhere: drop what was recorded, or go on with the old one."""
-        self._recorder = None
         if self._listener is None:
-            self.learning = True
-            self._show(Standing(State.BASELINING, "learning", progress=0.0))
+            self.baselining.await_profile()
+        else:
+            self.baselining.end()
 
     def learned(self, profile: Profile) -> None:
         """Listen with a new profile."""
-        self._recorder, self.learning, self.given_up = None, False, False
+        self.baselining.end()
+        self.baselining.given_up = False
         self._report.health.remove(f"enrolment/{self.name}")
         if self._listener is not None:
             self._listener.end_alert("enrolled again")
@@ -398,7 +358,7 @@ class Monitor:
             reason: What went wrong.
             give_up: Without a profile, do not begin again by itself.
         """
-        self._recorder, self.learning = None, False
+        self.baselining.end()
         logger.error("monitor=%s enrolment failed reason=%s", self.name, reason)
         self._report.health.set(f"enrolment/{self.name}", Health.CRITICAL, reason)
         if self._listener is not None:
@@ -406,7 +366,7 @@ class Monitor:
                 # A new start: what was heard meanwhile is missing. An open alert stays open.
                 self._listen(self._listener.profile, self._listener.event)
             return
-        self.given_up = give_up
+        self.baselining.given_up = give_up
         self._show(Standing(State.UNKNOWN, f"enrolment failed: {reason}"))
 
     # Inside
@@ -431,23 +391,12 @@ class Monitor:
     @property
     def _account(self) -> Account:
         """What the newest audio counts as, unless a scored window covers it."""
-        if self._recorder is not None or self.learning:
+        if self.baselining.under_way:
             return Account.BASELINING
         return self._listener.account if self._listener is not None else Account.GAPPED
 
     def _new_id(self, steady_s: float) -> str:
         return uuid7(self._report.clock.wall(steady_s), self._rng)
-
-    def _record(self, recorder: Recorder, block: Block, sound: Sound) -> bool:
-        fault = self.hearing.fault
-        if fault is not None and self.standing.reason != fault.reason:
-            self._show(Standing(State.BASELINING, fault.reason, progress=recorder.done))
-        if sound.health.flaw is not None:
-            return False  # nothing may be learned from a microphone that does not work
-        if recorder.push(block):
-            to_go = f"{recorder.left_s:.0f} s to go"
-            self._show(Standing(State.BASELINING, to_go, progress=recorder.done))
-        return recorder.done >= 1.0
 
     def _show(self, standing: Standing) -> None:
         self._shown = standing

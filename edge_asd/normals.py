@@ -229,6 +229,6 @@ class Normals:
 
 
 def _in_force(monitor: Monitor) -> Profile:
-    if monitor.profile is None or monitor.learning or monitor.recording:
+    if monitor.profile is None or monitor.baselining.under_way:
         raise BusyError(f"{monitor.name}: is being enrolled; wait for its end")
     return monitor.profile

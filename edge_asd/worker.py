@@ -254,7 +254,9 @@ class Worker:
     @staticmethod
     def _wants_audio(feed: Feed) -> bool:
         """A file waits while a profile is computed; a microphone does not."""
-        return not feed.done and (feed.live or not any(m.learning for m in feed.monitors))
+        return not feed.done and (
+            feed.live or not any(m.baselining.learning for m in feed.monitors)
+        )
 
     def _look_after(self, feed: Feed) -> None:
         """A source has nothing to be heard: has it ended, is it down?"""
@@ -307,7 +309,7 @@ class Worker:
                     logger.warning("audio left unheard seconds=%.1f", feed.capture.held_s)
                     break
                 for monitor in feed.monitors:
-                    if not monitor.recording:
+                    if not monitor.baselining.recording:
                         monitor.push(block, rate, queued_s=feed.capture.held_s, dropped=False)
         for end in self.at_end:
             end()

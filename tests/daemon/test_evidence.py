@@ -73,6 +73,7 @@ def test_an_alert_has_its_evidence_on_the_disk_and_in_its_messages(plant, mosqui
     assert CLIP in shown.stdout
 
 
+@pytest.mark.real_time  # what is under way at the end is written within seconds, or given up
 def test_evidence_outlives_a_sigkill_and_a_sigterm_keeps_what_was_heard_so_far(
     plant, mosquitto, tmp_path
 ):

@@ -173,16 +173,16 @@ def test_a_microphone_unplugged_in_maintenance_is_told_only_if_it_stays_so(hall)
 
 def test_nothing_is_recorded_for_a_baselining_in_maintenance(make):
     hall = make(profile=None)
-    hall.monitor.start_recording(RATE, 60.0)
+    hall.monitor.baselining.start(RATE, 60.0)
     hall.hear(hall.normal, 10)
     hall.switch(inhibition=Span("anna"))
     hall.hear(hall.faulty, 20)
     assert hall.state is State.INHIBITED
-    assert hall.monitor.heard_s == pytest.approx(10)
+    assert hall.monitor.baselining.heard_s == pytest.approx(10)
     hall.switch()
     assert hall.state is State.BASELINING
     hall.hear(hall.normal, 10)
-    assert hall.monitor.heard_s == pytest.approx(20)
+    assert hall.monitor.baselining.heard_s == pytest.approx(20)
 
 
 def test_a_snooze_is_silent_and_the_history_is_not(hall):
