@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.features import MagnitudeSpectrum, StftMagnitude
-from edge_asd.manifest import Manifest
 from edge_asd.profile import Profile
 
 N_FFT, HOP, MELS = 1024, 512, 128

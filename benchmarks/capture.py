@@ -49,7 +49,7 @@ import os
 import sys
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as edge_asd.__main__ does before NumPy is loaded
-from edge_asd import report
+from edge_asd.report import report
 from edge_asd.__main__ import main
 
 score = report.Reporter.score

@@ -31,10 +31,10 @@ import scipy.stats
 
 from edge_asd.audio import db_to_factor, level_dbfs
 from edge_asd.bundle import Bundle, builtin_bundle, load_bundle
+from edge_asd.bundle.manifest import LevelScorer, Manifest, ScorerSpec
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import open_networks
 from edge_asd.features import LogMelStatistics, compute
-from edge_asd.manifest import LevelScorer, Manifest, ScorerSpec
 from edge_asd.score import CentreScorer, Detector, cross_fit, fit_detector, named_scorers
 from edge_asd.score.views import Views, concatenate
 from edge_asd.scoring import read_mono

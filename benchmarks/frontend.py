@@ -36,9 +36,9 @@ from edge_asd.features import (
     fft_backend,
 )
 from edge_asd.features.fft import BACKENDS, use_fft_backend
+from edge_asd.hearing.signal_health import SignalWatch
 from edge_asd.operating import measure_slot
 from edge_asd.records import Block, FloatArray, Window
-from edge_asd.signal_health import SignalWatch
 from edge_asd.window import Windower
 
 FEATEX: Mapping[str, FeatureSpec] = {

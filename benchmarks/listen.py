@@ -23,12 +23,12 @@ from edge_asd.bundle import builtin_bundle, load_bundle
 from edge_asd.decide import Decider, Rules, Thresholds
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import NetworkSet, open_networks
-from edge_asd.enrol import EnrolRequest, enrol
+from edge_asd.enrolment.enrol import EnrolRequest, enrol
+from edge_asd.hearing.signal_health import SignalWatch
 from edge_asd.pipeline import Pipeline
 from edge_asd.profile import Profile
 from edge_asd.records import Block, EventType
 from edge_asd.score.calibrate import Persistence
-from edge_asd.signal_health import SignalWatch
 from edge_asd.simulate import KINDS, Fault, Scene, Schedule, SimulatedMachine, draw_scene, faults_of
 
 ENROL_S = 600.0

@@ -25,9 +25,9 @@ import numpy as np
 import scipy.signal
 import soundfile
 
+from edge_asd.hearing.signal_health import SignalLearner, SignalRule, SignalWatch
 from edge_asd.operating import learn_idle_rule, measure_slot
 from edge_asd.records import FloatArray
-from edge_asd.signal_health import SignalLearner, SignalRule, SignalWatch
 from edge_asd.simulate import (
     KINDS,
     Fault,

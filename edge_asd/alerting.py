@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.config import AlertConfig, MonitorConfig
 from edge_asd.decide import Rules, Thresholds
-from edge_asd.enrol import EnrolRequest
+from edge_asd.enrolment.enrol import EnrolRequest
 from edge_asd.errors import ConfigError
-from edge_asd.manifest import Manifest
 from edge_asd.profile import Profile
 from edge_asd.score.calibrate import Persistence
 

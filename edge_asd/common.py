@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_asd.health import HealthBoard, ProgressWatch
-from edge_asd.metrics import Metrics
-from edge_asd.registry import Registry
+from edge_asd.metrics.metrics import Metrics
+from edge_asd.metrics.registry import Registry
 from edge_asd.steady import SteadyClock
 
 

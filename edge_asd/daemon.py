@@ -23,19 +23,19 @@ from typing import Any
 from edge_asd import __version__
 from edge_asd.common import Common
 from edge_asd.config import Config
-from edge_asd.control import ControlServer, Reply
-from edge_asd.engine_keeper import EngineKeeper
 from edge_asd.errors import EdgeAsdError
 from edge_asd.health import HealthBoard, ProgressWatch
 from edge_asd.memory import give_back, keep_modules
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
+from edge_asd.metrics.registry import Registry
 from edge_asd.notify import Notifier
 from edge_asd.observe import Observer
+from edge_asd.operators.control import ControlServer, Reply
 from edge_asd.parts import Parts, spawn
-from edge_asd.registry import Registry
-from edge_asd.reloading import Reloader
+from edge_asd.reload.reloading import Reloader
 from edge_asd.state_dir import StateLock, socket_path
 from edge_asd.steady import SteadyClock
+from edge_asd.swap.engine_keeper import EngineKeeper
 
 logger = logging.getLogger(__name__)
 

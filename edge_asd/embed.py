@@ -6,9 +6,9 @@ import time
 
 import numpy as np
 
-from edge_asd import manifest as schema
 from edge_asd.audio import level_dbfs
 from edge_asd.batching import Due, Steps, alone
+from edge_asd.bundle import manifest as schema
 from edge_asd.engine import NetworkSet
 from edge_asd.features import FeatureExtractor
 from edge_asd.records import FloatArray, Window

@@ -7,16 +7,16 @@ import time
 from collections.abc import Sequence
 
 from edge_asd.clock import clock_synchronized
-from edge_asd.feed import Feed
 from edge_asd.health import Health, HealthBoard, ProgressWatch
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.notify import Notifier
 from edge_asd.publish.messages import HealthMessage
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.publish.topics import Topics
 from edge_asd.records import State
 from edge_asd.steady import SteadyClock
-from edge_asd.worker import Worker
+from edge_asd.worker.feed import Feed
+from edge_asd.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 

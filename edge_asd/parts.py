@@ -14,37 +14,37 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from edge_asd.answers import engine_answer
-from edge_asd.books import Books
-from edge_asd.bundle_store import bundle_to_start_with, choose_bundle
-from edge_asd.commands import Commands
+from edge_asd.books.books import Books
+from edge_asd.books.history import History
+from edge_asd.books.ledger import Ledger
+from edge_asd.bundle.store import bundle_to_start_with, choose_bundle
 from edge_asd.common import Common
 from edge_asd.config import Config, OutboxConfig, engine_request
 from edge_asd.engine import NetworkSet, open_networks
 from edge_asd.engine_request import EngineRequest
 from edge_asd.errors import ConfigError
 from edge_asd.evidence.desk import EvidenceDesk
-from edge_asd.feeding import Feeding
-from edge_asd.history import History
-from edge_asd.ledger import Ledger
-from edge_asd.normals import Normals
-from edge_asd.profile_set import settle
+from edge_asd.normal.normals import Normals
+from edge_asd.operators.answers import engine_answer
+from edge_asd.operators.commands import Commands
+from edge_asd.operators.redelivery import replay_verb
+from edge_asd.operators.rehearsal import Rehearsals
+from edge_asd.operators.remote import RemoteCommands, settable
+from edge_asd.operators.switches import Switchboard
+from edge_asd.profile.profile_set import settle
 from edge_asd.publish.connect import birth, broker_settings, open_mqtt
 from edge_asd.publish.jsonl import JsonlSink
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.publish.presence import Presence
 from edge_asd.publish.store import EventStore
 from edge_asd.publish.topics import Topics
-from edge_asd.redelivery import replay_verb
-from edge_asd.rehearsal import Rehearsals
-from edge_asd.remote import RemoteCommands, settable
-from edge_asd.report import Reporter
-from edge_asd.scheduling import schedule_this_thread
-from edge_asd.swap import Serving, model_of
-from edge_asd.switches import Switchboard
+from edge_asd.report.report import Reporter
+from edge_asd.swap.swap import Serving, model_of
 from edge_asd.web.access import read_token
 from edge_asd.web.server import HttpServer
-from edge_asd.worker import Worker
+from edge_asd.worker.feeding import Feeding
+from edge_asd.worker.scheduling import schedule_this_thread
+from edge_asd.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 

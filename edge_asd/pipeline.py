@@ -12,10 +12,10 @@ from edge_asd.audio import db_to_factor
 from edge_asd.batching import Steps, alone
 from edge_asd.decide import Decider, Decision, Moment
 from edge_asd.embed import WindowEmbedder
+from edge_asd.hearing.signal_health import SignalWatch
 from edge_asd.operating import Operating, OperatingTracker, Slot, measure_slot
 from edge_asd.profile import Profile
 from edge_asd.records import Block, Scored, State, Window
-from edge_asd.signal_health import SignalWatch
 from edge_asd.window import Windower
 
 

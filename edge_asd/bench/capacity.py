@@ -21,7 +21,7 @@ from edge_asd.bench.lateness import (
 )
 from edge_asd.bench.result import Capacity, LoadPoint
 from edge_asd.bench.subject import Stream, Subject
-from edge_asd.enrol import Progress
+from edge_asd.enrolment.enrol import Progress
 
 LIMIT = 1024
 """Monitors that are tried at most: each holds a window of audio and its frames in memory."""

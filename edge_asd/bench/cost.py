@@ -11,7 +11,7 @@ from edge_asd.bench.energy import Meter, PowerLog
 from edge_asd.bench.result import DaemonCost
 from edge_asd.bench.running import RunningDaemon
 from edge_asd.bench.site import Setting, Site, Wanted
-from edge_asd.enrol import Progress
+from edge_asd.enrolment.enrol import Progress
 
 _POLL_S = 0.2
 _SETTLE_S = 2.0

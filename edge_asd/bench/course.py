@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_asd.enrol import Progress
+from edge_asd.enrolment.enrol import Progress
 
 Part = Literal["throughput", "capacity", "cost", "latency", "load"]
 

@@ -11,7 +11,7 @@ from edge_asd.bench.cost import cost_of
 from edge_asd.bench.result import DaemonCost, Delivery, Quantiles
 from edge_asd.bench.running import ReceiptLog, RunningDaemon
 from edge_asd.bench.site import Setting, Site, Wanted
-from edge_asd.enrol import Progress
+from edge_asd.enrolment.enrol import Progress
 from edge_asd.errors import EngineError
 
 _FIRST_S = 60.0

@@ -8,7 +8,7 @@ from edge_asd.bundle import Bundle
 from edge_asd.engine.forge import Forge
 from edge_asd.engine.plans import NotBuilt, Plans, open_tensorrt
 from edge_asd.engine_request import EngineRequest
-from edge_asd.enrol import Progress
+from edge_asd.enrolment.enrol import Progress
 from edge_asd.errors import EngineError
 
 

@@ -33,7 +33,7 @@ from edge_asd.bench.throughput import measure_throughput
 from edge_asd.bundle import Bundle
 from edge_asd.engine import open_networks
 from edge_asd.engine_request import EngineRequest
-from edge_asd.enrol import Progress
+from edge_asd.enrolment.enrol import Progress
 from edge_asd.errors import EdgeAsdError, PublishError
 
 _START_S = 12.0

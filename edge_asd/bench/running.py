@@ -19,7 +19,7 @@ from edge_asd.errors import CaptureError
 _START_S = 300.0
 _POLL_S = 0.05
 _RECEIPT = re.compile(rb"monitor=(\S+) event=\S+ puback_s=([0-9.]+)")
-"""A line of the log with ``-v``; see `edge_asd.report`."""
+"""A line of the log with ``-v``; see `edge_asd.report.report`."""
 
 
 class RunningDaemon:

@@ -12,7 +12,7 @@ import soundfile
 
 from edge_asd.bench.lateness import phases
 from edge_asd.bench.subject import Subject, alarmed
-from edge_asd.bundle_store import keep_bundle
+from edge_asd.bundle.store import keep_bundle
 from edge_asd.engine_request import EngineRequest
 from edge_asd.errors import StorageError
 from edge_asd.profile import save_profile

@@ -12,18 +12,18 @@ import numpy as np
 from edge_asd.alerting import thresholds_of
 from edge_asd.batching import Steps
 from edge_asd.bundle import Bundle
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.capture.simulated import SimSource
 from edge_asd.capture.uri import SimUri
 from edge_asd.decide import Decider, Rules
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import NetworkSet
-from edge_asd.enrol import EnrolRequest, Progress, enrol
-from edge_asd.manifest import Manifest
+from edge_asd.enrolment.enrol import EnrolRequest, Progress, enrol
+from edge_asd.hearing.signal_health import SignalWatch
 from edge_asd.pipeline import Heard, Judged, Pipeline
 from edge_asd.profile import Profile
 from edge_asd.records import Block, FloatArray
 from edge_asd.score.calibrate import Persistence
-from edge_asd.signal_health import SignalWatch
 
 SOUND_S = 75.0
 """Normal sound that is learned from, at least; it is what is listened to as well."""

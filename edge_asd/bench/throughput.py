@@ -17,7 +17,7 @@ from edge_asd.bench.result import Spread, Stages, Throughput
 from edge_asd.bench.subject import Stream, Subject
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import NetworkSet
-from edge_asd.enrol import Progress
+from edge_asd.enrolment.enrol import Progress
 from edge_asd.errors import EngineError
 from edge_asd.features import FeatureExtractor
 from edge_asd.pipeline import Judged

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_asd.bundle import Bundle
-from edge_asd.manifest import Manifest, Network, Precision
+from edge_asd.bundle.manifest import Manifest, Network, Precision
 
 _LISTED = 8
 

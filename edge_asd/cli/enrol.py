@@ -12,8 +12,7 @@ from typing import Any
 import click
 
 from edge_asd.alerting import enrol_request
-from edge_asd.answers import summary
-from edge_asd.bundle_store import choose_bundle
+from edge_asd.bundle.store import choose_bundle
 from edge_asd.capture import capture, list_audio
 from edge_asd.cli.bar import Bar
 from edge_asd.cli.options import (
@@ -26,21 +25,22 @@ from edge_asd.cli.options import (
     state_dir_path,
 )
 from edge_asd.config import MonitorConfig
-from edge_asd.control import Reply, ask_daemon
 from edge_asd.engine_request import EngineRequest
-from edge_asd.errors import CaptureError, DataError, UsageError
-from edge_asd.learning import (
+from edge_asd.enrolment.learning import (
     Learned,
     install,
     learn_from_files,
     learn_from_recording,
     refuse_during_alert,
 )
+from edge_asd.errors import CaptureError, DataError, UsageError
+from edge_asd.operators.answers import summary
+from edge_asd.operators.control import Reply, ask_daemon
 from edge_asd.profile import profile_dir
-from edge_asd.profile_set import settle
+from edge_asd.profile.profile_set import settle
+from edge_asd.profile.reservoir import PieceWriter
 from edge_asd.publish.store import FILE_NAME, EventStore
 from edge_asd.records import State
-from edge_asd.reservoir import PieceWriter
 from edge_asd.score.calibrate import rate_text
 from edge_asd.state_dir import StateLock, socket_path
 

@@ -22,7 +22,7 @@ from edge_asd.cli.options import json_option, state_dir_option, state_dir_path
 from edge_asd.errors import DataError, StorageError, UsageError
 from edge_asd.evidence.reader import EvidenceReader
 from edge_asd.evidence.records import Kept
-from edge_asd.profile_file import Confirmed, confirmed_in
+from edge_asd.profile.profile_file import Confirmed, confirmed_in
 from edge_asd.publish.store import FILE_NAME
 
 

@@ -9,7 +9,7 @@ from edge_asd.cli.events_find import Step, Story
 from edge_asd.cli.normal_text import said_of
 from edge_asd.evidence.reader import read_json
 from edge_asd.evidence.records import CLIP, DETAILS, SPECTROGRAM, Kept
-from edge_asd.profile_file import RecordingSection
+from edge_asd.profile.profile_file import RecordingSection
 from edge_asd.publish.messages import EventMessage, MicrophoneMessage
 from edge_asd.records import EventType
 

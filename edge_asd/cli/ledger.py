@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
+from edge_asd.books.ledger_file import FILE_NAME
+from edge_asd.books.ledger_view import LedgerReader
 from edge_asd.cli.ledger_text import Kept, json_of, text_of
 from edge_asd.cli.options import json_option, state_dir_option, state_dir_path
 from edge_asd.errors import UsageError
-from edge_asd.ledger_file import FILE_NAME
-from edge_asd.ledger_view import LedgerReader
 
 _UNITS_S = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([mhdw])")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from edge_asd.books.ledger_timeline import Account
+from edge_asd.books.ledger_view import Passage, Summary, longest_unscored, summarise, within
 from edge_asd.clock import rfc3339
-from edge_asd.ledger_timeline import Account
-from edge_asd.ledger_view import Passage, Summary, longest_unscored, summarise, within
 
 _LONGEST = 5
 _QUIET_S = 120  # a running daemon writes more often

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from edge_asd.bundle_store import choose_bundle
+from edge_asd.bundle.store import choose_bundle
 from edge_asd.cli.bar import PATIENCE_S, Bar
 from edge_asd.cli.normal_text import list_json, list_text, preview_text, undo_text
 from edge_asd.cli.options import (
@@ -24,17 +24,23 @@ from edge_asd.cli.options import (
     state_dir_path,
 )
 from edge_asd.cli.switching import by_option, user_name
-from edge_asd.confirming import DEFAULT_DAYS, expired, find_alert, plan_confirmation, undone
-from edge_asd.control import ask_daemon
 from edge_asd.engine import open_networks
 from edge_asd.errors import UsageError
-from edge_asd.normal_orders import NormalCommand, answer, owner_of, refuse_masking, undo_answer
-from edge_asd.previewing import Tuning
+from edge_asd.normal.confirming import DEFAULT_DAYS, expired, find_alert, plan_confirmation, undone
+from edge_asd.normal.normal_orders import (
+    NormalCommand,
+    answer,
+    owner_of,
+    refuse_masking,
+    undo_answer,
+)
+from edge_asd.operators.control import ask_daemon
+from edge_asd.preview.previewing import Tuning
 from edge_asd.profile import Profile, load_profile
-from edge_asd.profile_file import confirmed_in
-from edge_asd.profile_set import settle
+from edge_asd.profile.profile_file import confirmed_in
+from edge_asd.profile.profile_set import settle
+from edge_asd.profile.target_store import save_with_targets
 from edge_asd.state_dir import StateLock, socket_path
-from edge_asd.target_store import save_with_targets
 
 
 @click.command("normal")
@@ -131,7 +137,7 @@ class _Here:
         self._folder, self._config_file, self._quiet = folder, config_file, quiet
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Carry a request out; see `edge_asd.normals` for what it holds."""
+        """Carry a request out; see `edge_asd.normal.normals` for what it holds."""
         request = {k: v for k, v in request.items() if v is not None} | {"command": "normal"}
         with Bar(quiet=self._quiet, after_s=PATIENCE_S) as bar:
             result = ask_daemon(socket_path(self._folder, os.environ), request, bar.update)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from edge_asd.profile_file import Confirmed, RecordingSection
-from edge_asd.targets import MAX_TARGETS
+from edge_asd.profile.profile_file import Confirmed, RecordingSection
+from edge_asd.profile.targets import MAX_TARGETS
 
 _SHOWN = 12  # masked alerts that are listed
 

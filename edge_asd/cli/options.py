@@ -22,9 +22,9 @@ from edge_asd.config import (
 )
 from edge_asd.engine_request import EngineName, EngineRequest
 from edge_asd.errors import UsageError
-from edge_asd.journal import JournalHandler, priority, values_of, writes_to_journal
-from edge_asd.journal_classes import class_of
-from edge_asd.repeats import QuietHandler, Repeats
+from edge_asd.logs.journal import JournalHandler, priority, values_of, writes_to_journal
+from edge_asd.logs.journal_classes import class_of
+from edge_asd.logs.repeats import QuietHandler, Repeats
 from edge_asd.state_dir import resolve_state_dir
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -21,15 +21,15 @@ from edge_asd.cli.options import (
     state_dir_path,
 )
 from edge_asd.config import Config
-from edge_asd.control import ask_daemon
 from edge_asd.errors import DataError, UsageError
+from edge_asd.operators.control import ask_daemon
+from edge_asd.operators.redelivery import COMMAND
 from edge_asd.publish.fsck import Finding, look_through
 from edge_asd.publish.outbox import Waiting
 from edge_asd.publish.replay import Replayed, Span
 from edge_asd.publish.salvage import mend, resume, salvage
 from edge_asd.publish.store import FILE_NAME, EventStore
 from edge_asd.publish.topics import Topics
-from edge_asd.redelivery import COMMAND
 from edge_asd.state_dir import StateLock, socket_path
 
 _DAY_S = 86400.0

@@ -9,8 +9,8 @@ import click
 
 from edge_asd.cli.bar import Bar
 from edge_asd.cli.options import json_option, state_dir_option, state_dir_path
-from edge_asd.control import ask_daemon
 from edge_asd.errors import BusyError
+from edge_asd.operators.control import ask_daemon
 from edge_asd.state_dir import socket_path
 
 _SHOWN = ("added", "removed", "changed", "kept", "relearned", "sections")

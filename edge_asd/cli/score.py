@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edge_asd.bundle_store import choose_bundle
+from edge_asd.bundle.store import choose_bundle
 from edge_asd.cli.options import (
     chosen_engine,
     config_option,

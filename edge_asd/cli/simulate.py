@@ -10,10 +10,10 @@ import click
 from edge_asd.cli.bar import Bar
 from edge_asd.cli.options import json_option, state_dir_option, state_dir_path
 from edge_asd.cli.switching import by_option, user_name
-from edge_asd.control import ask_daemon
 from edge_asd.errors import BusyError
-from edge_asd.metrics_commands import REHEARSALS
-from edge_asd.orders import LONGEST_S, SHORTEST_S
+from edge_asd.metrics.commands import REHEARSALS
+from edge_asd.operators.control import ask_daemon
+from edge_asd.operators.orders import LONGEST_S, SHORTEST_S
 from edge_asd.state_dir import socket_path
 
 _SECONDS = {"alarm": 30.0, "mic": 30.0, "broker": 45.0, "disk": 60.0}

@@ -10,8 +10,8 @@ import click
 
 from edge_asd.cli.options import json_option, state_dir_option, state_dir_path
 from edge_asd.cli.switching import switches_text
-from edge_asd.control import ask_daemon
 from edge_asd.errors import BusyError
+from edge_asd.operators.control import ask_daemon
 from edge_asd.state_dir import socket_path
 
 

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 import click
 
 from edge_asd.cli.options import read_config, state_dir_path
-from edge_asd.control import ask_daemon
 from edge_asd.errors import UsageError
-from edge_asd.orders import CHANGES, Order, switches_answer
+from edge_asd.operators.control import ask_daemon
+from edge_asd.operators.orders import CHANGES, Order, switches_answer
+from edge_asd.operators.switches import Switchboard
 from edge_asd.profile import has_profile
 from edge_asd.publish.store import EventStore
 from edge_asd.state_dir import StateLock, socket_path
 from edge_asd.steady import SteadyClock
-from edge_asd.switches import Switchboard
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

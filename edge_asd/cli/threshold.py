@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from edge_asd.bundle_store import choose_bundle
+from edge_asd.books.history_view import monitors_with_history, read_pieces
+from edge_asd.bundle.store import choose_bundle
 from edge_asd.cli.bar import PATIENCE_S, Bar
 from edge_asd.cli.options import (
     config_option,
@@ -25,10 +26,9 @@ from edge_asd.cli.options import (
 from edge_asd.cli.threshold_text import Shown, json_of, preview_text, standing_text
 from edge_asd.config import Config
 from edge_asd.errors import DataError, EdgeAsdError, UsageError
-from edge_asd.history_view import monitors_with_history, read_pieces
-from edge_asd.previewing import HIGHEST_RATE, Setting, Trial, Tuning, days_of, heard_with
+from edge_asd.preview.previewing import HIGHEST_RATE, Setting, Trial, Tuning, days_of, heard_with
+from edge_asd.preview.replaying import replay
 from edge_asd.profile import load_profile
-from edge_asd.replaying import replay
 
 _DAY_S = 86_400.0
 _FACTORS = (0.1, 1.0, 10.0)

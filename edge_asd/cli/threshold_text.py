@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from edge_asd.clock import rfc3339
-from edge_asd.previewing import Day, Heard, Setting, Trial, Tuning
-from edge_asd.replaying import WouldBeAlert
+from edge_asd.preview.previewing import Day, Heard, Setting, Trial, Tuning
+from edge_asd.preview.replaying import WouldBeAlert
 from edge_asd.score.calibrate import rate_text
 
 _LISTED = 20

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.config import AlertConfig
-from edge_asd.manifest import Manifest
 
 MONITOR = "pump"
 DEVICE = "demo"

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from edge_asd.alerting import persistence_of
 from edge_asd.bundle import Bundle
-from edge_asd.bundle_store import choose_bundle, learned_with_another
+from edge_asd.bundle.manifest import Manifest
+from edge_asd.bundle.store import choose_bundle, learned_with_another
 from edge_asd.capture import AlsaUri, ExecUri, FileUri, parse_source
 from edge_asd.capture.cards import read_cards
 from edge_asd.config import Config, MonitorConfig
 from edge_asd.doctor.findings import Finding, of_error, ok, warning
 from edge_asd.errors import EdgeAsdError
-from edge_asd.manifest import Manifest
 from edge_asd.profile import Profile, has_profile, load_profile, profile_dir
-from edge_asd.reservoir import PieceSource
+from edge_asd.profile.reservoir import PieceSource
 
 _LIST = "see what there is: edge-asd devices"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_asd.config import Config
-from edge_asd.control import ask_daemon
 from edge_asd.doctor.findings import Finding, failed, ok, skipped, warning
 from edge_asd.errors import EdgeAsdError, ServiceError
+from edge_asd.operators.control import ask_daemon
 from edge_asd.secrets import read_secret
 from edge_asd.service.status import service_status
 from edge_asd.state_dir import socket_path

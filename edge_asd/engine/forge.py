@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from edge_asd.bundle import Bundle
+from edge_asd.bundle.manifest import Network, Precision
 from edge_asd.capture.child import Child
 from edge_asd.engine.tensorrt import BuiltPlan, PlanOptions
 from edge_asd.errors import CaptureError, EngineError, StallError
 from edge_asd.files import memory_file
-from edge_asd.manifest import Network, Precision
 
 TRY_S = 120.0
 """For a start of Python, of CUDA, and a few inferences, on a slow board that is busy."""

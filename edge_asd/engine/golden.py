@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from edge_asd.bundle import Bundle
+from edge_asd.bundle.manifest import Network, Precision
 from edge_asd.errors import EngineError
 from edge_asd.features import compute
-from edge_asd.manifest import Network, Precision
 from edge_asd.protocols import Engine
 from edge_asd.records import FloatArray
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from edge_asd.bundle import Bundle
+from edge_asd.bundle.manifest import Network, Precision
 from edge_asd.engine import tensorrt
 from edge_asd.engine.fallback import Fallback, Trust, explained
 from edge_asd.engine.forge import CancelledError, Forge, Piece, Report
@@ -18,7 +19,6 @@ from edge_asd.engine.plan_cache import CachedPlan, Host, PlanCache, PlanKey, Pro
 from edge_asd.engine.strikes import Inside, Strikes
 from edge_asd.engine_request import EngineRequest
 from edge_asd.errors import EngineError, StorageError
-from edge_asd.manifest import Network, Precision
 from edge_asd.protocols import Engine
 
 logger = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_asd.audio import level_dbfs
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.evidence.normal import BandLevels, NormalSound, measure
 from edge_asd.evidence.tap import Clip
 from edge_asd.evidence.view import FrontEnd, Mono, Spectrogram, heard
-from edge_asd.manifest import Manifest
 from edge_asd.records import FloatArray
 
 MAX_DEVIATIONS = 5

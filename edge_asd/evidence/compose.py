@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.errors import DataError
 from edge_asd.evidence.compare import Comparison, Heard, compare, hear
 from edge_asd.evidence.explain import explain, sentences
@@ -21,7 +22,6 @@ from edge_asd.evidence.records import EvidenceRecord
 from edge_asd.evidence.tap import Clip
 from edge_asd.evidence.view import FrontEnd, front_end_of
 from edge_asd.files import memory_file
-from edge_asd.manifest import Manifest
 from edge_asd.profile import Profile, profile_dir
 from edge_asd.records import FloatArray
 

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.config import EvidenceConfig
 from edge_asd.evidence.compose import CLIP, DETAILS, SPECTROGRAM, Composer, Request
 from edge_asd.evidence.keeper import Keeper, Outcome
 from edge_asd.evidence.records import Usage
 from edge_asd.evidence.store import EvidenceStore
 from edge_asd.evidence.tap import Clip
-from edge_asd.manifest import Manifest
 from edge_asd.profile import Profile
 from edge_asd.publish.messages import EvidenceRef
 from edge_asd.steady import SteadyClock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.evidence import compare
 from edge_asd.evidence.compare import Comparison, Heard
 from edge_asd.evidence.details import (
@@ -23,7 +24,6 @@ from edge_asd.evidence.details import (
 from edge_asd.evidence.normal import BandLevels
 from edge_asd.evidence.tap import Clip
 from edge_asd.evidence.view import FrontEnd
-from edge_asd.manifest import Manifest
 from edge_asd.profile import Profile
 from edge_asd.records import FloatArray
 

@@ -9,9 +9,9 @@ import numpy as np
 import soundfile
 
 from edge_asd.audio import level_dbfs
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.errors import DataError
 from edge_asd.evidence.view import FrontEnd, Mono, Spectrogram, heard
-from edge_asd.manifest import Manifest
 from edge_asd.operating import Operating, OperatingTracker, measure_slot
 from edge_asd.profile import Profile
 from edge_asd.records import FloatArray

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_asd.audio import db_to_factor
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.capture import Resampler
 from edge_asd.features import (
     LogMelStatistics,
@@ -20,7 +21,6 @@ from edge_asd.features import (
     stft_magnitude,
 )
 from edge_asd.features.mel import LOG_FLOOR, hz_to_mel, mel_to_hz
-from edge_asd.manifest import Manifest
 from edge_asd.records import Block, FloatArray
 
 Reals = NDArray[np.floating]

@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from edge_asd.audit import name_of
 from edge_asd.errors import UsageError
+from edge_asd.operators.audit import name_of
 
 _ON, _OFF = ("on", "true"), ("off", "false")
 _PRESSED = ("", "on", "press", "true")

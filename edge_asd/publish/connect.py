@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from edge_asd import __version__
 from edge_asd.clock import boot_id, rfc3339
 from edge_asd.config import Config
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.publish.mqtt_settings import MqttSettings, client_id_for
 from edge_asd.publish.outbox import Outbox

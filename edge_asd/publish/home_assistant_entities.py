@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_asd.operators.switches import MAX_S
 from edge_asd.publish.standing import HEARTBEAT_S
 from edge_asd.publish.topics import Topics
 from edge_asd.records import Severity, State
-from edge_asd.switches import MAX_S
 
 EXPIRE_S = 3 * round(HEARTBEAT_S)
 """A monitor that was not heard of for so long is unavailable, whatever TCP says."""

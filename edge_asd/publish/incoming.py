@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from paho.mqtt.client import topic_matches_sub
 
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 
 MAX_INCOMING_BYTES = 64 * 1024
 _MAX_TOPIC_BYTES = 65535

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 
 from edge_asd.errors import StorageError
 from edge_asd.health import Health
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.publish.absence import Absence
 from edge_asd.publish.incoming import Handler, Subscriptions, is_topic
 from edge_asd.publish.mailbox import Mailbox, Reply

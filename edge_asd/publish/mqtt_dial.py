@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.publish.mqtt_link import Link
 from edge_asd.publish.mqtt_records import Opened, Opening, Protocol
 from edge_asd.publish.mqtt_settings import MqttSettings, Timing

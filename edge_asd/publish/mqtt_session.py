@@ -6,7 +6,7 @@ import logging
 import random
 from dataclasses import dataclass
 
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.publish.incoming import Subscriptions
 from edge_asd.publish.mailbox import Mailbox
 from edge_asd.publish.mqtt_link import Link

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from edge_asd.health import Health
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.publish.outbox import Outbox, RowClass, Stats
 
 _EVERY_S = 1.0

@@ -10,10 +10,10 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from edge_asd.confirming import DEFAULT_DAYS
-from edge_asd.normal_orders import MAX_DAYS
+from edge_asd.normal.confirming import DEFAULT_DAYS
+from edge_asd.normal.normal_orders import MAX_DAYS
+from edge_asd.operators.switches import MAX_S
 from edge_asd.publish.payload import Payload
-from edge_asd.switches import MAX_S
 
 Minutes = Annotated[float, Field(gt=0, le=MAX_S / 60)]
 

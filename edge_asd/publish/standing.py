@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pydantic import model_validator
 from typing_extensions import Self
 
+from edge_asd.books.ledger_timeline import Account
+from edge_asd.books.ledger_view import Summary
 from edge_asd.clock import rfc3339
 from edge_asd.health import Check, Health
-from edge_asd.ledger_timeline import Account
-from edge_asd.ledger_view import Summary
 from edge_asd.publish.payload import (
     Audio,
     Count,

@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 from edge_asd.clock import rfc3339
 from edge_asd.database import Database, has_table, restamp
 from edge_asd.errors import StorageError
+from edge_asd.operators.switches import SwitchTable
 from edge_asd.publish.messages import EventMessage, MicrophoneMessage
 from edge_asd.publish.outbox import Dropped, Message, Outbox, RowClass
 from edge_asd.publish.receipts import Receipt
@@ -26,7 +27,6 @@ from edge_asd.publish.stored import StoredMessage, parse_stored
 from edge_asd.publish.tables import SCHEMA
 from edge_asd.publish.topics import Topics
 from edge_asd.records import EventType
-from edge_asd.switches import SwitchTable
 
 FILE_NAME = "events.db"
 _PRUNE_EVERY_S = 3600.0

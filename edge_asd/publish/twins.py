@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.publish.incoming import Incoming
 
 _REMEMBERED_S = 600.0

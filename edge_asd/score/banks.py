@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_asd import manifest as schema
+from edge_asd.bundle import manifest as schema
 from edge_asd.errors import ScorerError
 from edge_asd.records import FloatArray
 from edge_asd.score.cosine import cosine_distances, unit

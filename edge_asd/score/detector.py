@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_asd import manifest as schema
+from edge_asd.bundle import manifest as schema
 from edge_asd.errors import ScorerError
 from edge_asd.protocols import Scorer
 from edge_asd.records import FloatArray

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_asd import manifest as schema
+from edge_asd.bundle import manifest as schema
 from edge_asd.errors import ScorerError
 from edge_asd.records import FloatArray
 from edge_asd.score.detector import (

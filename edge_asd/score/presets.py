@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from edge_asd import manifest as schema
+from edge_asd.bundle import manifest as schema
 from edge_asd.errors import ConfigError
 
 SCORERS: Mapping[str, Mapping[str, Any]] = {

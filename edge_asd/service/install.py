@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from edge_asd.errors import ConfigError, ServiceError, UsageError
-from edge_asd.journal_classes import catalogue
+from edge_asd.logs.journal_classes import catalogue
 from edge_asd.service import host as h
 from edge_asd.service.host import Host, below_home, systemctl, unreachable
 from edge_asd.service.nodes import Nodes, credentials_drop_in, devices_drop_in

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_asd.control import ask_daemon
 from edge_asd.errors import EdgeAsdError, ServiceError
+from edge_asd.operators.control import ask_daemon
 from edge_asd.service.host import STATE, UNIT, run, systemctl
 from edge_asd.state_dir import socket_path
 

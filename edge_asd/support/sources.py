@@ -20,13 +20,13 @@ from typing import Any
 import yaml
 
 from edge_asd import __version__
-from edge_asd.control import ask_daemon
+from edge_asd.books.ledger_file import FILE_NAME as LEDGER
+from edge_asd.books.ledger_view import LedgerReader, summarise
 from edge_asd.doctor.diagnosis import diagnose, patient_of
 from edge_asd.doctor.findings import record_of
 from edge_asd.doctor.reading import Reading
 from edge_asd.doctor.running import fetch
-from edge_asd.ledger_file import FILE_NAME as LEDGER
-from edge_asd.ledger_view import LedgerReader, summarise
+from edge_asd.operators.control import ask_daemon
 from edge_asd.publish.store import EventStore
 from edge_asd.service.host import UNIT
 from edge_asd.state_dir import socket_path

@@ -29,9 +29,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from edge_asd.errors import ConfigError
 from edge_asd.health import Check, Health, HealthBoard
-from edge_asd.quiet_server import QuietServer
 from edge_asd.remedies import remedy_of
 from edge_asd.web.access import Token, listen_address
+from edge_asd.web.quiet_server import QuietServer
 
 logger = logging.getLogger(__name__)
 

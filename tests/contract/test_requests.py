@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_asd.errors import UsageError
-from edge_asd.normal_orders import _REMOTE_KEYS, NormalCommand
+from edge_asd.normal.normal_orders import _REMOTE_KEYS, NormalCommand
 from edge_asd.publish.asking import _COMMON, _KEYS, request_of_command, request_of_set
 from edge_asd.publish.contract import channels
 from edge_asd.publish.requests import REQUESTS

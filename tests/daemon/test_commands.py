@@ -9,9 +9,9 @@ from brokers import Subscriber
 from support.asking import BASE, Asker
 from support.processes import PUMP, DaemonProcess, cli, lines, stored_events
 
+from edge_asd.books.ledger_timeline import Account
+from edge_asd.books.ledger_view import LedgerReader, summarise
 from edge_asd.clock import parse_rfc3339
-from edge_asd.ledger_timeline import Account
-from edge_asd.ledger_view import LedgerReader, summarise
 
 pytestmark = pytest.mark.broker
 VERBS = ["inhibit", "snooze", "ack", "enabled", "enrol"]

@@ -59,7 +59,7 @@ def test_the_daemon_loads_nothing_of(unused, daemon_modules):
 @pytest.fixture(scope="module")
 def daemon_modules():
     found = loaded_by(DAEMON)
-    assert "edge_asd.worker" in found
+    assert "edge_asd.worker.worker" in found
     assert len(found) < 850, len(found)
     return found
 

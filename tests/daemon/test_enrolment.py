@@ -20,8 +20,8 @@ from support.processes import (
     stored_events,
 )
 
-from edge_asd.control import ask_daemon
 from edge_asd.errors import BusyError, UsageError
+from edge_asd.operators.control import ask_daemon
 from edge_asd.state_dir import socket_path
 
 

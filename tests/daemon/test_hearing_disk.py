@@ -12,7 +12,7 @@ from support.disks import fill, small_disk
 from support.listening import Written, listening, section
 from support.processes import stored_events
 
-from edge_asd.history_view import read_scores
+from edge_asd.books.history_view import read_scores
 
 pytestmark = pytest.mark.broker
 

@@ -8,9 +8,9 @@ import pytest
 from support.asking import Asker
 from support.processes import RATE, DaemonProcess, cli, lines, stored_events
 
-from edge_asd.control import ask_daemon
 from edge_asd.errors import BusyError, UsageError
 from edge_asd.evidence.reader import EvidenceReader
+from edge_asd.operators.control import ask_daemon
 from edge_asd.simulate import Scene, SimulatedMachine
 from edge_asd.state_dir import socket_path
 

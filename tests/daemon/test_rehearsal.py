@@ -11,8 +11,8 @@ from brokers import Subscriber
 from support.asking import BASE
 from support.processes import PUMP, DaemonProcess, cli, lines, stored_events
 
-from edge_asd.control import ask_daemon
 from edge_asd.errors import BusyError, EdgeAsdError
+from edge_asd.operators.control import ask_daemon
 from edge_asd.publish.store import EventStore
 from edge_asd.state_dir import socket_path
 

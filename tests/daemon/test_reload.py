@@ -25,10 +25,10 @@ from support.processes import (
 from support.service_manager import ServiceManager
 from support.tiny import HOP, WINDOW
 
-from edge_asd.control import ask_daemon
+from edge_asd.books.ledger_timeline import Account
+from edge_asd.books.ledger_view import LedgerReader
 from edge_asd.errors import BusyError, EdgeAsdError
-from edge_asd.ledger_timeline import Account
-from edge_asd.ledger_view import LedgerReader
+from edge_asd.operators.control import ask_daemon
 from edge_asd.state_dir import socket_path
 
 SLOW = f"{PUMP}&speed=1"

@@ -9,8 +9,8 @@ import yaml
 from prometheus_client import CollectorRegistry
 from support.moved import NAMES
 
-from edge_asd.metrics import Metrics
-from edge_asd.metrics_reload import ReloadMetrics
+from edge_asd.metrics.metrics import Metrics
+from edge_asd.metrics.reload import ReloadMetrics
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "monitoring.md").read_text()

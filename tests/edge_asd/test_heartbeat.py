@@ -6,12 +6,12 @@ import json
 
 from prometheus_client import CollectorRegistry
 
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.publish.payload import Clock, ModelRef, Stamp
 from edge_asd.publish.standing import HEARTBEAT_S
 from edge_asd.records import Scored, State
-from edge_asd.standing import Standing
-from edge_asd.state_board import StateBoard
+from edge_asd.report.standing import Standing
+from edge_asd.report.state_board import StateBoard
 
 MODEL = ModelRef(name="small", version="1", sha256="ab", backend="onnxruntime")
 STAMP = Stamp(clock=Clock(synchronized=True), monotonic_ns=1, boot_id="b")

@@ -13,7 +13,7 @@ from support.reporting import Time
 from edge_asd import observe
 from edge_asd.capture.status import CaptureStatus
 from edge_asd.health import Health, HealthBoard, ProgressWatch
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.observe import Observer
 from edge_asd.records import State
 from edge_asd.steady import SteadyClock

@@ -13,11 +13,11 @@ from support.tiny import HOP, WINDOW
 from edge_asd.audio import level_dbfs
 from edge_asd.decide import Decider, Rules, Thresholds
 from edge_asd.embed import WindowEmbedder
+from edge_asd.hearing.signal_health import SignalWatch
 from edge_asd.operating import Operating
 from edge_asd.pipeline import Heard, Judged, Pipeline
 from edge_asd.records import EventType, State
 from edge_asd.scoring import score_file
-from edge_asd.signal_health import SignalWatch
 
 HOP_S = HOP / RATE
 

@@ -7,7 +7,7 @@ import inspect
 from pathlib import Path
 
 import edge_asd
-from edge_asd.books import Books
+from edge_asd.books.books import Books
 from edge_asd.remedies import REMEDIES, remedy_of
 
 SOURCES = sorted(Path(edge_asd.__file__).parent.rglob("*.py"))

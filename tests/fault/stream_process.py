@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from publish_samples import WALL_S, message, notice_message
 
 from edge_asd.clock import uuid7
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.publish.mqtt_settings import MqttSettings, Timing
 from edge_asd.publish.store import EventStore

@@ -14,7 +14,7 @@ from support.fuzzing import SHARES, fuzz
 from support.processes import PUMP, DaemonProcess
 
 from edge_asd.errors import UsageError
-from edge_asd.orders import CHANGES, Order
+from edge_asd.operators.orders import CHANGES, Order
 from edge_asd.publish.asking import request_id_of, request_of_command, request_of_set
 from edge_asd.publish.requests import REQUESTS
 from edge_asd.state_dir import socket_path

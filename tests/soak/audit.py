@@ -10,10 +10,10 @@ from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
+from edge_asd.books.ledger import Account
+from edge_asd.books.ledger_timeline import whole
+from edge_asd.books.ledger_view import LedgerReader, Passage, summarise
 from edge_asd.evidence.store import EvidenceStore
-from edge_asd.ledger import Account
-from edge_asd.ledger_timeline import whole
-from edge_asd.ledger_view import LedgerReader, Passage, summarise
 from edge_asd.publish.messages import MicrophoneMessage
 from edge_asd.publish.store import EventStore
 from soak.gauge import Promise

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_asd.arrivals import Arrivals
 from edge_asd.capture import CaptureThread, ExecUri
 from edge_asd.capture.backoff import Backoff
 from edge_asd.capture.program import ProgramSource
 from edge_asd.errors import CaptureError, StallError
-from edge_asd.feed import Feed
 from edge_asd.protocols import AudioSource
 from edge_asd.records import Block
 from edge_asd.steady import SteadyClock
+from edge_asd.worker.arrivals import Arrivals
+from edge_asd.worker.feed import Feed
 from soak.pace import Pace
 from soak.plan import Plan, Scene
 from soak.sounds import Sounds

@@ -14,18 +14,17 @@ from unittest import mock
 
 from prometheus_client import CollectorRegistry
 
-from edge_asd import worker as worker_module
-from edge_asd.books import Books
+from edge_asd.books.books import Books
+from edge_asd.books.history import History
+from edge_asd.books.ledger import Ledger
+from edge_asd.books.ledger_timeline import whole
 from edge_asd.bundle import Bundle
 from edge_asd.config import Config
 from edge_asd.engine import open_networks
 from edge_asd.evidence.desk import EvidenceDesk
 from edge_asd.health import HealthBoard, ProgressWatch
-from edge_asd.history import History
-from edge_asd.ledger import Ledger
-from edge_asd.ledger_timeline import whole
-from edge_asd.metrics import Metrics
-from edge_asd.monitor import Monitor
+from edge_asd.metrics.metrics import Metrics
+from edge_asd.monitor.monitor import Monitor
 from edge_asd.notify import Notifier
 from edge_asd.observe import WINDOWS_QUEUED, Observer
 from edge_asd.profile import has_profile, load_profile
@@ -34,11 +33,12 @@ from edge_asd.publish.connect import open_mqtt
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.publish.payload import ModelRef
 from edge_asd.publish.store import EventStore
-from edge_asd.report import Reporter
+from edge_asd.report.report import Reporter
 from edge_asd.state_dir import StateLock
 from edge_asd.steady import SteadyClock
 from edge_asd.web.server import HttpServer
-from edge_asd.worker import Feed, Worker
+from edge_asd.worker import worker as worker_module
+from edge_asd.worker.worker import Feed, Worker
 from soak.pace import Pace, until
 from soak.sources import Place, QuickArrivals, QuickCapture
 

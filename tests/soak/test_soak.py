@@ -17,7 +17,7 @@ from publish_samples import message
 from support import evidence
 from support.ledger_board import Board as LedgerBoard
 
-from edge_asd.ledger import Account
+from edge_asd.books.ledger import Account
 from edge_asd.publish.store import EventStore
 from soak import audit
 from soak import gauge as gauge_module

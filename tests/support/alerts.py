@@ -7,8 +7,8 @@ import numpy as np
 from edge_asd.evidence.normal import LEAST_SPREAD_DB, BandLevels, NormalSound, measure
 from edge_asd.evidence.tap import Clip, Marks
 from edge_asd.evidence.view import Mono
+from edge_asd.profile.reservoir import PieceWriter
 from edge_asd.records import Block, Event, EventType, Severity, State
-from edge_asd.reservoir import PieceWriter
 
 WALL_S = 1_790_000_000.0
 EVENT_ID = "0192f0a0-0000-7000-8000-000000000001"

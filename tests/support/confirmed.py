@@ -6,16 +6,16 @@ import json
 
 import numpy as np
 
-from edge_asd.alert_sound import AlertSound, embed_alert
 from edge_asd.clock import rfc3339
 from edge_asd.embed import WindowEmbedder
 from edge_asd.evidence.compose import encode
 from edge_asd.evidence.records import EvidenceRecord
 from edge_asd.evidence.store import EvidenceStore
+from edge_asd.normal.alert_sound import AlertSound, embed_alert
+from edge_asd.profile.targets import Recording, choose_windows
 from edge_asd.publish.store import EventStore
 from edge_asd.records import Severity
 from edge_asd.simulate import Scene, SimulatedMachine
-from edge_asd.targets import Recording, choose_windows
 from support.evidence import event_id
 from support.sound import RATE, WALL_S, machine
 

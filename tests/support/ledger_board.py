@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from edge_asd.books.ledger import Account, Ledger
+from edge_asd.books.ledger_file import ANY_RUN, FILE_NAME, SCHEMA
+from edge_asd.books.ledger_view import passages, summarise
 from edge_asd.database import Database
-from edge_asd.ledger import Account, Ledger
-from edge_asd.ledger_file import ANY_RUN, FILE_NAME, SCHEMA
-from edge_asd.ledger_view import passages, summarise
 from edge_asd.steady import SteadyClock
 
 WALL_S = 1_790_000_000

@@ -17,7 +17,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from edge_asd.ledger import Account
+from edge_asd.books.ledger import Account
 from support.ledger_board import WALL_S, Board
 
 SETTLE_S = 6.0

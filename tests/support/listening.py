@@ -18,8 +18,8 @@ import pytest
 import soundfile
 from brokers import PATIENCE_S, Subscriber, eventually
 
-from edge_asd.ledger_timeline import Account
-from edge_asd.ledger_view import LedgerReader, summarise
+from edge_asd.books.ledger_timeline import Account
+from edge_asd.books.ledger_view import LedgerReader, summarise
 from support.processes import QUICK, DaemonProcess
 from support.pulse import VirtualMicrophone
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
 _OBSERVED = "daemon/test_observability.py::test_metrics_of_"
-_HEARD = "edge_asd/test_hearing.py::test_"
-_COUNTED = "edge_asd/test_books.py::test_"
-_MOVED = "edge_asd/test_metrics_move.py::test_"
+_HEARD = "edge_asd/hearing/test_hearing.py::test_"
+_COUNTED = "edge_asd/books/test_books.py::test_"
+_MOVED = "edge_asd/metrics/test_metrics_move.py::test_"
 MOVED_BY: dict[str, tuple[str, ...]] = {
     f"{_OBSERVED}a_live_daemon_move_and_are_accepted_by_promtool": (
         "build_info",
@@ -51,9 +51,8 @@ MOVED_BY: dict[str, tuple[str, ...]] = {
     "edge_asd/publish/test_twins.py::test_two_daemons_under_one_name_are_told_by_both": (
         "mqtt_duplicate_clients_total",
     ),
-    "edge_asd/test_rehearsal.py::test_an_alert_lives_from_new_to_end_and_counts_for_nothing": (
-        "rehearsals_total",
-    ),
+    "edge_asd/operators/test_rehearsal.py::"
+    "test_an_alert_lives_from_new_to_end_and_counts_for_nothing": ("rehearsals_total",),
     "daemon/test_commands.py::"
     "test_maintenance_over_mqtt_survives_a_kill_and_is_ended_on_the_command_line": (
         "commands_total",

@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edge_asd.capture import open_source
 from edge_asd.cli import main
-from edge_asd.control import ask_daemon
+from edge_asd.operators.control import ask_daemon
 from edge_asd.publish.store import EventStore
 from edge_asd.state_dir import socket_path
 from support.player import RATE, Player

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from edge_asd.metrics import Metrics
-from edge_asd.metrics_reload import ReloadMetrics
+from edge_asd.metrics.metrics import Metrics
+from edge_asd.metrics.reload import ReloadMetrics
 from edge_asd.publish.payload import ModelRef
 
 PROMTOOL = shutil.which("promtool")

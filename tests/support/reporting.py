@@ -7,16 +7,16 @@ from types import SimpleNamespace
 
 from prometheus_client import CollectorRegistry
 
-from edge_asd.books import Books
+from edge_asd.books.books import Books
+from edge_asd.books.history import History
+from edge_asd.books.ledger import Ledger
 from edge_asd.config import EvidenceConfig
 from edge_asd.evidence.desk import EvidenceDesk
 from edge_asd.health import HealthBoard
-from edge_asd.history import History
-from edge_asd.ledger import Ledger
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.publish.payload import ModelRef
 from edge_asd.publish.store import EventStore
-from edge_asd.report import Reporter
+from edge_asd.report.report import Reporter
 from edge_asd.steady import SteadyClock
 from support.sound import WALL_S
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from edge_asd.enrol import EnrolRequest, enrol
+from edge_asd.enrolment.enrol import EnrolRequest, enrol
 from edge_asd.records import Block
 from edge_asd.score.calibrate import Persistence
 from edge_asd.simulate import Fault, Scene, Schedule, SimulatedMachine

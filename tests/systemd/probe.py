@@ -23,7 +23,7 @@ from brokers import Mosquitto, Subscriber
 from support.pulse import SoundServer, VirtualMicrophone, missing
 from support.punctual import _Pressure
 
-from edge_asd.control import ask_daemon
+from edge_asd.operators.control import ask_daemon
 from edge_asd.publish.store import EventStore
 
 SHARED = Path("/probe")

@@ -15,7 +15,7 @@ from support.container import PYTHON, CannotBoot, Container, why_not
 from support.player import RATE
 from support.processes import QUICK, ROOT, write_config
 
-from edge_asd.journal_classes import CLASSES
+from edge_asd.logs.journal_classes import CLASSES
 
 HERE = Path(__file__).parent
 BOOT_S = 600

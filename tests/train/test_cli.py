@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -107,7 +106,7 @@ def test_an_interrupted_run_goes_on(tmp_path, data, tiny, monkeypatch):
     def interrupt(self, source, share):
         if self.step == 1:
             assert threading.current_thread() is threading.main_thread()
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return step(self, source, share)
 
     arguments = ("fit", "--recipe", tiny, "--data", data, "--out", tmp_path / "run")

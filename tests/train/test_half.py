@@ -8,9 +8,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from edge_asd.bundle.onnx_guard import check_onnx
 from edge_asd.engine import OnnxEngine
 from edge_asd.errors import BundleError
-from edge_asd.onnx_guard import check_onnx
 from edge_asd_train.half import half_network, half_share, loud_waveforms, rounded_network
 
 RNG = np.random.default_rng(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 
 import pytest
@@ -63,7 +62,7 @@ def test_interrupted_seeds_go_on_as_a_whole_and_ended_ones_stay(tmp_path, fit, m
 
     def interrupt(self, source, share):
         if self.recipe.seed == 1 and self.step == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return step(self, source, share)
 
     with monkeypatch.context() as patch:
@@ -86,7 +85,7 @@ def test_clips_that_are_gone_are_decoded_again_when_a_run_goes_on(tmp_path, fit,
     step = loop.Run._advance
 
     def interrupt(self, source, share):
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         return step(self, source, share)
 
     with monkeypatch.context() as patch:

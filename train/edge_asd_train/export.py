@@ -17,9 +17,9 @@ import torch
 
 import edge_asd
 from edge_asd.bundle import Bundle, Golden, write_bundle
+from edge_asd.bundle.manifest import FeatureScorer, Precision, Provenance, ScorerSpec
 from edge_asd.engine.onnx import OnnxEngine
 from edge_asd.errors import BundleError, DataError
-from edge_asd.manifest import FeatureScorer, Precision, Provenance, ScorerSpec
 from edge_asd.records import FloatArray
 from edge_asd.score import named_scorers
 from edge_asd_train.checkpoint import Checkpoint

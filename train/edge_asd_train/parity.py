@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from edge_asd.bundle.manifest import NetworkPrecision, Precision
 from edge_asd.engine.onnx import OnnxEngine
 from edge_asd.errors import BundleError
 from edge_asd.features import compute
-from edge_asd.manifest import NetworkPrecision, Precision
 from edge_asd.records import FloatArray
 from edge_asd.simulate import KINDS, draw_scene, render
 from edge_asd_train.datasets.decode import to_int16

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from edge_asd.bundle.manifest import Provenance
 from edge_asd.errors import ConfigError
 from edge_asd.features import StftMagnitude
-from edge_asd.manifest import Provenance
 from edge_asd.score import named_scorers
 from edge_asd_train.recipe_parts import (
     Augment,

@@ -133,7 +133,7 @@ def test_a_site_is_a_configuration_that_the_daemon_takes(subject, tmp_path):
 def test_receipts_are_read_once_and_only_in_whole_lines(tmp_path):
     log = tmp_path / "log"
     log.write_text(
-        "10:00:00 DEBUG edge_asd.report monitor=m0 event=a puback_s=0.012000\nnoise\nmon"
+        "10:00:00 DEBUG edge_asd.report.report monitor=m0 event=a puback_s=0.012000\nnoise\nmon"
     )
     receipts = ReceiptLog(log)
     assert receipts.take() == [("m0", 0.012)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -59,7 +58,7 @@ def test_once_loaded_ctrl_c_can_be_cleaned_up_after():
         assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
         raise_again()
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -71,7 +70,7 @@ def test_a_handler_of_somebody_else_is_left_alone():
     try:
         leave_at_once()
         raise_again()
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
     assert heard == [True]

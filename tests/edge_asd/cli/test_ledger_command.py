@@ -9,10 +9,10 @@ from datetime import datetime, timezone
 import pytest
 from support.ledger_board import Board
 
+from edge_asd.books.ledger import Account
 from edge_asd.cli import ledger as ledger_command
 from edge_asd.cli import main
 from edge_asd.clock import parse_rfc3339, rfc3339
-from edge_asd.ledger import Account
 
 NOW_S = 1_790_000_000.0  # 2026-09-21 14:13:20 UTC
 DAY_S = 86_400

@@ -8,7 +8,7 @@ import pytest
 from support.confirmed import fault_sound, keep_alert, load_sound
 from support.processes import assert_refused, lines, write_config
 
-from edge_asd.bundle_store import keep_bundle
+from edge_asd.bundle.store import keep_bundle
 from edge_asd.profile import load_profile, profile_dir, save_profile
 from edge_asd.state_dir import StateLock
 

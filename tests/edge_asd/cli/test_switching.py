@@ -8,10 +8,10 @@ import pytest
 from support.processes import assert_refused, write_config
 
 from edge_asd.errors import BusyError, UsageError
+from edge_asd.operators.switches import Switchboard
 from edge_asd.publish.store import EventStore
 from edge_asd.state_dir import StateLock
 from edge_asd.steady import SteadyClock
-from edge_asd.switches import Switchboard
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from support.processes import assert_refused, cli, lines, write_config
 
-from edge_asd.bundle_store import choose_bundle
+from edge_asd.books.history import History
+from edge_asd.bundle.store import choose_bundle
 from edge_asd.cli import bar as bars
 from edge_asd.cli.bar import Bar
 from edge_asd.config import AlertConfig
-from edge_asd.history import History
-from edge_asd.previewing import Tuning
+from edge_asd.preview.previewing import Tuning
 from edge_asd.profile import load_profile, save_profile
 from edge_asd.state_dir import StateLock
 from edge_asd.steady import SteadyClock

@@ -8,12 +8,12 @@ import pytest
 from support.tiny import HOP, SAMPLE_RATE, WINDOW
 
 from edge_asd.alerting import persistence_of
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.config import AlertConfig, load_config
 from edge_asd.demo.plan import Plan, alert_for
 from edge_asd.demo.story import Step, Story
 from edge_asd.demo.subscriber import Message
 from edge_asd.demo.summary import verdict
-from edge_asd.manifest import Manifest
 
 PLAN = Plan(
     speed=6,

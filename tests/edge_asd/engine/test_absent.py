@@ -12,11 +12,11 @@ from pathlib import Path
 import edge_asd.cli.run
 from edge_asd.bundle import load_bundle
 from edge_asd.engine import EngineRequest, open_networks
-from edge_asd.engine_keeper import EngineKeeper
+from edge_asd.swap.engine_keeper import EngineKeeper
 from edge_asd.health import HealthBoard
-from edge_asd.metrics import Metrics
-from edge_asd.registry import Registry
-from edge_asd.swap import Serving
+from edge_asd.metrics.metrics import Metrics
+from edge_asd.metrics.registry import Registry
+from edge_asd.swap.swap import Serving
 
 def spawn(name, _body):
     raise AssertionError(f"a thread was started: {name}")
@@ -32,7 +32,7 @@ keeper.look()
 print(board.snapshot()["engine"].status.value)
 print(*(name for name, module in sys.modules.items() if module is not None))
 """
-NEVER = ("tensorrt", "cuda", "edge_asd.plan_build")
+NEVER = ("tensorrt", "cuda", "edge_asd.swap.plan_build")
 OURS = ("tensorrt", "cuda", "plan", "forge")
 
 

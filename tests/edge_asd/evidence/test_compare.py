@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.alerts import clip_of, noise, normal_of, tone
 from support.tiny import tiny_fields
 
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.evidence.compare import (
     LEAST_DB,
     LEAST_UNITS,
@@ -20,7 +21,6 @@ from edge_asd.evidence.compare import (
 from edge_asd.evidence.tap import Marks
 from edge_asd.evidence.view import FrontEnd, front_end_of
 from edge_asd.features import LogMelStatistics, StftMagnitude
-from edge_asd.manifest import Manifest
 
 RATE = 16_000
 MANIFEST = Manifest.model_validate(tiny_fields() | {"schema": 1, "files": {}})

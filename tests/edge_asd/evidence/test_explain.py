@@ -8,12 +8,12 @@ import pytest
 from support.alerts import EVENT_ID, WALL_S, alert, clip_of, noise, normal_of, tone
 from support.tiny import tiny_fields
 
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.evidence.compare import compare, hear
 from edge_asd.evidence.details import Details
 from edge_asd.evidence.explain import explain, sentences
 from edge_asd.evidence.tap import Marks
 from edge_asd.evidence.view import front_end_of
-from edge_asd.manifest import Manifest
 
 RATE = 16_000
 MANIFEST = Manifest.model_validate(tiny_fields() | {"schema": 1, "files": {}})

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from edge_asd.alert_sound import read_alert_sound
+from edge_asd.normal.alert_sound import read_alert_sound
 from edge_asd.cli.events_find import read_stories
 from edge_asd.evidence.compose import encode
 

@@ -10,6 +10,7 @@ from PIL import Image
 from support.alerts import clip_of, noise, normal_of, tone
 from support.tiny import tiny_fields
 
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.evidence.colours import STEPS, difference_colours, level_colours
 from edge_asd.evidence.compare import compare, hear
 from edge_asd.evidence.page import HEIGHT, WIDTH, indexed, spaced
@@ -18,7 +19,6 @@ from edge_asd.evidence.plot import Box, frequency_row
 from edge_asd.evidence.tap import Marks
 from edge_asd.evidence.view import FrontEnd, front_end_of
 from edge_asd.features import LogMelStatistics, StftMagnitude
-from edge_asd.manifest import Manifest
 
 RATE = 16_000
 MANIFEST = Manifest.model_validate(tiny_fields() | {"schema": 1, "files": {}})

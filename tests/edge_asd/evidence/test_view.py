@@ -8,10 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from support.alerts import noise, tone
 from support.tiny import tiny_fields
 
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.capture import Resampler
 from edge_asd.evidence.view import FrontEnd, Mono, front_end_of, heard
 from edge_asd.features import LogMelStatistics, StftMagnitude, compute
-from edge_asd.manifest import Manifest
 from edge_asd.records import Block
 
 RATE = 16_000

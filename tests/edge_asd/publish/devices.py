@@ -9,7 +9,7 @@ from brokers import eventually
 from prometheus_client import CollectorRegistry
 from publish_samples import message
 
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.publish.mqtt_settings import MqttSettings, Timing
 from edge_asd.publish.store import EventStore

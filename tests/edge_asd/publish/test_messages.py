@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from publish_samples import MODEL, STAMP, WALL_S, message, notice, notice_message, record
 from pydantic import ValidationError
 
+from edge_asd.books.ledger_timeline import Account, no_seconds
+from edge_asd.books.ledger_view import Summary
 from edge_asd.health import Check, Health
-from edge_asd.ledger_timeline import Account, no_seconds
-from edge_asd.ledger_view import Summary
 from edge_asd.publish.messages import (
     Audio,
     EventMessage,

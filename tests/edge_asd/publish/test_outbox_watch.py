@@ -8,7 +8,7 @@ from publish_samples import WALL_S
 
 from edge_asd.database import Database
 from edge_asd.health import Health
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.publish.outbox import Message, Outbox, RowClass
 from edge_asd.publish.outbox_watch import OutboxWatch
 from edge_asd.publish.tables import SCHEMA

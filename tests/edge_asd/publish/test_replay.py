@@ -11,10 +11,10 @@ from devices import EVENTS, TOPICS, Device
 from publish_samples import WALL_S, message, notice_message
 
 from edge_asd.errors import DataError, UsageError
+from edge_asd.operators.redelivery import replay_verb
 from edge_asd.publish import replay as replay_module
 from edge_asd.publish.replay import Replayed, Span
 from edge_asd.publish.store import EventStore
-from edge_asd.redelivery import replay_verb
 
 IDS = [f"0198b2a0-0000-7000-8000-00000000000{number}" for number in range(1, 4)]
 NOTICE = IDS[0][:-1] + "9"

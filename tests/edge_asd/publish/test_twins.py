@@ -11,7 +11,7 @@ from devices import FAST, TOPICS, Device
 from prometheus_client import CollectorRegistry
 
 from edge_asd.health import Health
-from edge_asd.metrics import Metrics
+from edge_asd.metrics.metrics import Metrics
 from edge_asd.publish.incoming import Incoming
 from edge_asd.publish.mqtt_settings import Timing
 from edge_asd.publish.twins import Twins

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from edge_asd.bundle.manifest import BankScorer as Options
 from edge_asd.errors import ScorerError
-from edge_asd.manifest import BankScorer as Options
 from edge_asd.score import BankScorer, CentreScorer
 from edge_asd.score.banks import MAX_STRETCH, MIN_TARGETS
 from edge_asd.score.references import MAX_REFERENCES

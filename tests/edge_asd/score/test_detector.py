@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from support.tiny import tiny_fields
 
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.errors import ScorerError
-from edge_asd.manifest import Manifest
 from edge_asd.score import Detector, Views, cross_fit, fit_detector
 from edge_asd.score.detector import Standard
 from edge_asd.score.views import concatenate

@@ -3,8 +3,8 @@
 import pytest
 from support.tiny import tiny_fields
 
+from edge_asd.bundle.manifest import Manifest
 from edge_asd.errors import ConfigError
-from edge_asd.manifest import Manifest
 from edge_asd.score import SCORERS, named_scorers
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
+from edge_asd.bundle.manifest import Precision
 from edge_asd.errors import DataError, StorageError, UsageError
-from edge_asd.manifest import Precision
 from edge_asd_train import loop
 from edge_asd_train.checkpoint import load_checkpoint
 from edge_asd_train.cli.common import FILE, FOLDER, progress_bars

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_asd import manifest as schema
 from edge_asd.audio import db_to_factor, level_dbfs
+from edge_asd.bundle import manifest as schema
 from edge_asd.features import compute
 from edge_asd.records import FloatArray
 from edge_asd.score.views import Views

@@ -19,11 +19,11 @@ import torch
 from torch import nn
 
 from edge_asd.bundle import Bundle, Golden, load_bundle
+from edge_asd.bundle.manifest import SCHEMA, Manifest
 from edge_asd.embed import WindowEmbedder
 from edge_asd.engine import EngineRequest, NetworkSet, open_networks
 from edge_asd.errors import DataError, EngineError, StorageError, UsageError
 from edge_asd.features import compute
-from edge_asd.manifest import SCHEMA, Manifest
 from edge_asd.records import FloatArray
 from edge_asd_train import loop
 from edge_asd_train.checkpoint import Checkpoint, load_checkpoint

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_asd import manifest as schema
+from edge_asd.bundle import manifest as schema
 from edge_asd.errors import ConfigError, DataError, UsageError
 from edge_asd.records import FloatArray
 from edge_asd.score import SCORERS, Detector, fit_held_out, named_scorers

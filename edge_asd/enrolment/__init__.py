@@ -1,0 +1,1 @@
+"""Normal sound to a profile: at once, in the daemon, and once more for another bundle."""

@@ -1,0 +1,1 @@
+"""Can the microphone be trusted, and since when not."""

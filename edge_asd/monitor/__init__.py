@@ -1,0 +1,1 @@
+"""One monitor at work: listening, recording what it will learn from, or kept from it."""

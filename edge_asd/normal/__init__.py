@@ -1,0 +1,1 @@
+"""Alerts that an operator confirms: this is normal."""

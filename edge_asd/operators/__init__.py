@@ -1,0 +1,1 @@
+"""What operators ask of a running daemon, by the control socket or over MQTT."""

@@ -1,0 +1,1 @@
+"""Which alerts would other thresholds have given?"""

@@ -1,0 +1,1 @@
+"""What monitors say, handed to whoever listens."""

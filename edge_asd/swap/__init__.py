@@ -1,0 +1,1 @@
+"""Other networks for a daemon that goes on listening."""
