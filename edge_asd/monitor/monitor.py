@@ -66,7 +66,9 @@ class Monitor:
     ) -> None:
         self.config, self.name = config, config.name
         self.switches = switches or Switches()
-        self._networks, self._state_dir, self._report = networks, state_dir, report
+        self.networks = networks
+        """That score, shared with other monitors."""
+        self._state_dir, self._report = state_dir, report
         self._rng = rng or random.SystemRandom()
         self._evidence = evidence or EvidenceConfig()
         folder = profile_dir(state_dir, self.name) / "recording"
@@ -331,9 +333,9 @@ class Monitor:
             profile: What was learned with them; None where they are of the same bundle.
             config: The operator's section, which may have changed; that is a new start.
         """
-        if networks is self._networks:
+        if networks is self.networks:
             return
-        self._networks = networks
+        self.networks = networks
         if profile is not None:
             manifest = networks.bundle.manifest
             self._pause.hop_s = manifest.hop_samples / manifest.sample_rate
@@ -374,7 +376,7 @@ class Monitor:
     def _listen(self, profile: Profile, open_event: Event | None) -> None:
         self._listener = Listener(
             self.config,
-            self._networks,
+            self.networks,
             self._state_dir,
             self._report,
             profile=profile,

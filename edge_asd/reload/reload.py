@@ -254,7 +254,7 @@ class Reload:
             worker.enrolments.refuse_while_computing(monitor.name)
         successor = ready.successor
         if successor is not None:
-            successor.decide()
+            successor.decide(seated.values())
         networks = successor.networks if successor is not None else None
         learned = successor.learned if successor is not None else {}
         made = {}

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -87,17 +89,26 @@ class EngineKeeper:
         if self._builds and wanted and not self._lost and find_spec("tensorrt") is not None:
             from edge_asd.swap.plan_build import PlanBuild  # noqa: PLC0415 - see above
 
-            self._build = PlanBuild(
-                networks.bundle, request, self._serving.exchange, self._metrics.engine
-            )
+            exchange = partial(self._exchange, request)
+            self._build = PlanBuild(networks.bundle, request, exchange, self._metrics.engine)
             self._spawn("engine-build", self._build.run)
 
     def _replace(self, bundle: Bundle) -> None:
         """Have the engine serve that would without TensorRT."""
+        request = self._request()
         try:
-            self._serving.exchange(open_networks(bundle, self._request())).result()
+            self._exchange(request, open_networks(bundle, request)).result()
         except EdgeAsdError as error:  # what stands in goes on
             logger.warning("engine not exchanged reason=%s", error)
+
+    def _exchange(self, request: EngineRequest, networks: NetworkSet) -> Future[None]:
+        """Have networks serve, if the operator still asks for the same."""
+
+        def wanted() -> bool:
+            served = self._serving.networks.bundle.sha256
+            return self._request() == request and networks.bundle.sha256 == served
+
+        return self._serving.exchange(networks, wanted=wanted)
 
     def _health(self, networks: NetworkSet) -> tuple[Health, str]:
         request, serves = self._request(), f"{networks.backend} {networks.precision} serves"

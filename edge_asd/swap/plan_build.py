@@ -13,7 +13,7 @@ from edge_asd.engine.fallback import explained
 from edge_asd.engine.forge import CancelledError, Forge
 from edge_asd.engine.plans import Plans
 from edge_asd.engine_request import EngineRequest
-from edge_asd.errors import EdgeAsdError
+from edge_asd.errors import BusyError, EdgeAsdError
 from edge_asd.health import Health
 from edge_asd.metrics.engine import EngineMetrics
 
@@ -72,7 +72,7 @@ class PlanBuild:
             self._hand_over(networks).result()
             self._metrics.built(spent_s)
             logger.info("engine build=done bundle=%s seconds=%.0f", self._bundle.label, spent_s)
-        except CancelledError:
+        except (CancelledError, BusyError):  # something else is wanted by now
             logger.info("engine build=cancelled bundle=%s", self._bundle.label)
         except EdgeAsdError as error:
             self._failed(str(error))

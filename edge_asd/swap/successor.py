@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from edge_asd.enrolment.enrol import Progress
 from edge_asd.enrolment.relearning import learn_again
 from edge_asd.errors import BusyError, EdgeAsdError
 from edge_asd.memory import give_back
+from edge_asd.monitor.monitor import Monitor
 from edge_asd.profile import Profile
 from edge_asd.profile.profile_set import commit, drop, stage
 from edge_asd.swap.swap import Serving
@@ -119,14 +120,19 @@ class Successor:
             self.drop()
             raise
 
-    def decide(self) -> None:
+    def decide(self, monitors: Iterable[Monitor]) -> None:
         """From now on these count, also after a crash; `switch` follows. By the worker.
+
+        Args:
+            monitors: That go on as they are.
 
         Raises:
             BusyError: An alert is open, an enrolment is under way, or what a monitor has learned
                 has changed while it was learned again.
+            ConfigError: Rules of a monitor do not fit the bundle.
             StorageError: What was decided cannot be written down.
         """
+        self._serving.refuse(monitors, self.networks, self._profiles, self._wanted.sections)
         if self._profiles is not None:
             for name, profile in self._learnable().items():
                 before = self._before.get(name)

@@ -7,7 +7,7 @@ every window is scored by the one set or by the other, and none by a mixture.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 
 from edge_asd.alerting import persistence_of
@@ -52,7 +52,11 @@ class Serving:
         self._worker = worker
 
     def exchange(
-        self, networks: NetworkSet, profiles: Mapping[str, Profile] | None = None
+        self,
+        networks: NetworkSet,
+        profiles: Mapping[str, Profile] | None = None,
+        *,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> Future[None]:
         """Have all monitors go on with other networks; from any thread.
 
@@ -60,6 +64,7 @@ class Serving:
             networks: Opened and proven; closed if they are refused.
             profiles: What every monitor that listens has learned with them, by name; None where
                 they are of the same bundle, so that what was learned counts for them, too.
+            wanted: Asked when it is time: the operator may want something else by then.
 
         Returns:
             Done when they serve and the former ones are closed; fails with an EdgeAsdError when
@@ -67,7 +72,14 @@ class Serving:
         """
         if self._worker is None:
             raise RuntimeError("nobody is served yet")
-        return self._worker.between_rounds(lambda: self.switch(networks, profiles))
+
+        def change_over() -> None:
+            if not wanted():
+                networks.close()
+                raise BusyError(f"{label_of(networks)}: something else was asked for meanwhile")
+            self.switch(networks, profiles)
+
+        return self._worker.between_rounds(change_over)
 
     def switch(
         self,
@@ -87,16 +99,11 @@ class Serving:
         """
         if self._worker is None:
             raise RuntimeError("nobody is served yet")
-        before, monitors = self._networks, self._worker.monitors
+        before = self._networks
+        # Those that a reload has just made serve with them already.
+        monitors = [one for one in self._worker.monitors if one.networks is not networks]
         try:
-            if profiles is None and networks.bundle.sha256 != before.bundle.sha256:
-                raise ProfileError(
-                    f"nothing has been learned with {networks.bundle.label}: it cannot take the "
-                    f"place of {before.bundle.label}"
-                )
-            for monitor in monitors:
-                after = (sections or {}).get(monitor.name, monitor.config)
-                _refuse(monitor, networks, before, profiles, after.alert)
+            self.refuse(monitors, networks, profiles, sections)
         except EdgeAsdError:
             networks.close()
             raise
@@ -111,6 +118,28 @@ class Serving:
             follow(networks)
         before.close()
         logger.info("networks serve now=%r before=%r", label_of(networks), label_of(before))
+
+    def refuse(
+        self,
+        monitors: Iterable[Monitor],
+        networks: NetworkSet,
+        profiles: Mapping[str, Profile] | None = None,
+        sections: Mapping[str, MonitorConfig] | None = None,
+    ) -> None:
+        """Whether these could go on so, changing nothing; by the worker. Arguments as there.
+
+        Raises:
+            EdgeAsdError: One of them could not.
+        """
+        before = self._networks
+        if profiles is None and networks.bundle.sha256 != before.bundle.sha256:
+            raise ProfileError(
+                f"nothing has been learned with {networks.bundle.label}: it cannot take the "
+                f"place of {before.bundle.label}"
+            )
+        for monitor in monitors:
+            after = (sections or {}).get(monitor.name, monitor.config)
+            _refuse(monitor, networks, before, profiles, after.alert)
 
     def close(self) -> None:
         """Nobody scores any more."""

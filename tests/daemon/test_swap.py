@@ -150,7 +150,7 @@ def test_another_bundle_takes_over_while_audio_runs_and_scores_as_it_does_for_fi
 
 
 def test_a_bundle_that_cannot_take_over_is_refused_in_a_line_and_nothing_changes(
-    device, second, tmp_path
+    device, second, longer, tmp_path
 ):
     device.write()
     daemon = device.run()
@@ -161,8 +161,8 @@ def test_a_bundle_that_cannot_take_over_is_refused_in_a_line_and_nothing_changes
     network, other = tiny_network(7), golden_vectors(tiny_network(8))
     write_bundle(untrue, tiny_fields(version="9"), {"tiny": network}, other)
 
-    def refuses(code, *words, bundle, section=SECTION):
-        device.write(section, bundle=str(bundle))
+    def refuses(code, *words, bundle, sections=(SECTION,)):
+        device.write(*sections, bundle=str(bundle))
         answer = device.reload()
         assert_refused(answer, code, *words)
         assert answer.stderr.count("\n") == 1
@@ -174,7 +174,9 @@ def test_a_bundle_that_cannot_take_over_is_refused_in_a_line_and_nothing_changes
     refuses(65, "bundle", bundle=wrong)
     refuses(69, "misses golden vector", bundle=untrue)
     hasty = SECTION | {"alert": QUICK | {"above_s": 1.0}}
-    refuses(78, "above_s", "transients", bundle=second, section=hasty)
+    refuses(78, "above_s", "transients", bundle=second, sections=[hasty])
+    added = {"name": "saw", "source": SOURCE, "alert": QUICK | {"above_s": 1.5}}
+    refuses(78, "above_s", "transients", bundle=longer, sections=[SECTION, added])
     kept = reservoir.rename(tmp_path / "kept")
     refuses(65, "pump", "holds no recorded audio", bundle=second)
     reservoir.mkdir()
@@ -239,3 +241,30 @@ def test_what_an_alert_kept_from_being_learned_at_the_start_is_learned_once_it_h
     daemon.logged(r"type=end", timeout_s=60)
     daemon.logged(r"networks serve now='tiny-2 on onnxruntime fp32'", timeout_s=120)
     assert device.bundle() == "tiny-2"
+
+
+def test_with_another_bundle_come_a_monitor_that_knows_it_and_one_with_another_source(
+    device, second, plant, tmp_path
+):
+    device.write(SECTION, SECTION | {"name": "fan", "source": SOURCE.replace("seed=1", "seed=2")})
+    shutil.copytree(profile_dir(device.folder, "pump"), profile_dir(device.folder, "fan"))
+    profile = profile_dir(device.folder, "fan") / "profile.json"
+    profile.write_text(profile.read_text().replace('"monitor": "pump"', '"monitor": "fan"'))
+    daemon = device.run()
+    elsewhere = tmp_path / "elsewhere"
+    where = ("--bundle", second, "--state-dir", elsewhere)
+    assert cli("enrol", "--monitor", "saw", "--from", plant.normal, *where).returncode == 0
+    shutil.copytree(profile_dir(elsewhere, "saw"), profile_dir(device.folder, "saw"))
+    moved = SECTION | {"name": "fan", "source": SOURCE.replace("seed=1", "seed=3")}
+    saw = SECTION | {"name": "saw", "source": SOURCE.replace("seed=1", "seed=4")}
+    device.write(SECTION, moved, saw, bundle=str(second))
+    answer = device.reload()
+    assert answer.returncode == 0, answer.stderr
+    told = json.loads(answer.stdout)
+    assert (told["added"], told["kept"]) == (["saw"], ["pump"])
+    assert sorted(told["relearned"]) == ["fan", "pump"]
+    for monitor in ("pump", "fan", "saw"):
+        daemon.until(lambda monitor=monitor: daemon.state_of(monitor) in ("normal", "alarm"))
+        assert device.bundle(monitor) == "tiny-2"
+    assert daemon.stop()[0] == 0
+    assert "Traceback" not in daemon.log

@@ -14,6 +14,7 @@ from support.plans import build, fake, request_in, some_features
 
 from edge_asd.engine import open_networks
 from edge_asd.engine.forge import Forge
+from edge_asd.errors import EdgeAsdError
 from edge_asd.health import Health, HealthBoard
 from edge_asd.metrics.metrics import Metrics
 from edge_asd.parts import spawn
@@ -31,7 +32,10 @@ class Idle:
     def between_rounds(self, action):
         """Do it now."""
         done = Future()
-        done.set_result(action())
+        try:
+            done.set_result(action())
+        except EdgeAsdError as error:
+            done.set_exception(error)
         return done
 
 
@@ -97,6 +101,19 @@ def test_plans_are_built_while_onnx_runtime_serves_and_then_take_over(fake, kept
     assert any("onnxruntime fp32 serves: TensorRT plans are built" in one.text for one in seen)
     assert "tensorrt fp32 serves" in daemon.look().text
     assert kept(request_in()).backend == "tensorrt"  # the next start
+
+
+def test_plans_that_are_ready_when_something_else_was_asked_for_do_not_take_over(
+    fake, kept, request_in
+):
+    fake("build-slow=1")
+    daemon = kept(request_in())
+    daemon.look()
+    daemon.request = request_in(name="onnxruntime")  # and nobody has looked since
+    eventually(lambda: not builders())
+    assert daemon.backend == "onnxruntime"
+    assert "onnxruntime fp32 serves" in daemon.look().text
+    assert daemon.look().status is Health.HEALTHY
 
 
 @pytest.mark.parametrize("fault", ["build-refuse", "try-crash"])

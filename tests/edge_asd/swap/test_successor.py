@@ -40,7 +40,7 @@ class Seat:
         self.name, self.config = profile.monitor, SECTION
         self.profile, self.alert = profile, None
         self.retains, self.retained = True, []
-        self.served = []
+        self.networks, self.served = None, []
 
     def retain(self, seconds):
         """Remember what was asked for."""
@@ -131,19 +131,19 @@ def test_what_was_learned_and_confirmed_is_learned_again_behind_those_who_listen
     # … and stays there as long as something is in its way.
     device.seat.alert = SimpleNamespace(id="e1")
     with pytest.raises(BusyError, match="an alert is open, e1"):
-        device.successor.decide()
+        device.successor.decide(device.worker.monitors)
     device.seat.alert = None
     device.seat.profile = replace(device.profile, created_at="2026-11-21T00:00:00Z")
     with pytest.raises(BusyError, match="changed while it was learned again"):
-        device.successor.decide()
+        device.successor.decide(device.worker.monitors)
     device.seat.profile = device.profile
     blocked = device.state / "profiles" / ".exchange.json.tmp"
     blocked.mkdir()
     with pytest.raises(StorageError):
-        device.successor.decide()
+        device.successor.decide(device.worker.monitors)
     blocked.rmdir()
     assert not device.unchanged()
-    device.successor.decide()
+    device.successor.decide(device.worker.monitors)
     device.successor.switch()
     (served,) = device.seat.served
     assert served == (device.serving.networks, SECTION)
