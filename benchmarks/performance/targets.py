@@ -287,7 +287,7 @@ def _bent(name: str, least: dict[str, Any], most: dict[str, Any]) -> str:
 
 
 def _flat(run: Run) -> Verdict:
-    target = f"Cost flat in time (last quarter within {percent(FLAT, 1)} of the first)"
+    target = f"Cost flat in time (last quarter at most {percent(FLAT, 1)} above the first)"
     steady = run.part("steady")
     if steady is None:
         return _absent(target, "steady", run)

@@ -52,8 +52,10 @@ def text_of(story: Story, missing: str, confirmed: RecordingSection | None = Non
     if story.steps:
         yield ""
         yield "steps"
+        evidence = False
         for step in story.steps:
-            yield f"  {_step(step)}"
+            yield f"  {_step(step, evidence_before=evidence)}"
+            evidence = _has_evidence(step)
     yield ""
     if story.kept is None:
         yield _row("evidence", missing)
@@ -142,11 +144,17 @@ def _numbers(steps: list[EventMessage]) -> Iterator[str]:
     yield _row("model", f"{last.model.name} {last.model.version}, {last.model.backend}")
 
 
-def _step(step: Step) -> str:
-    line = f"{step.updated_at}  {step.type.value:6}  "
+def _step(step: Step, *, evidence_before: bool) -> str:
+    line, said = f"{step.updated_at}  {step.type.value:6}  ", step.reason
     if isinstance(step, EventMessage):
         line += f"{step.severity.value:7}  score {_number(step.score):>8}  "
-    return f"{line}{duration(step.duration_s):>10}  {step.reason}".rstrip()
+        kept = _has_evidence(step) and not evidence_before
+        said = ", ".join(filter(None, (_remarks(step), "evidence kept" if kept else "")))
+    return f"{line}{duration(step.duration_s):>10}  {said}".rstrip()
+
+
+def _has_evidence(step: Step) -> bool:
+    return isinstance(step, EventMessage) and step.evidence is not None
 
 
 def _evidence(kept: Kept) -> Iterator[str]:

@@ -17,6 +17,7 @@ from support.processes import COMMAND, assert_refused, environment, lines
 
 from edge_asd.evidence.records import Refusal
 from edge_asd.evidence.store import EvidenceStore
+from edge_asd.publish.messages import EvidenceRef
 from edge_asd.publish.store import EventStore
 
 FIRST, SECOND, THIRD = (event_id(number) for number in range(3))
@@ -45,8 +46,9 @@ def state(tmp_path):
         events.record(message(kind, id=event_id(number), **changes), monitor="pump-1", topic=None)
 
     alert("new", 0, duration_s=14.0, score=5.25)
-    alert("update", 0, duration_s=74.0, score=9.5, reason="louder")
-    ended = {"ended_at": now_s - 10 * 86400.0 + 192.0, "reason": "score back to normal"}
+    clip = EvidenceRef(clip="clip.flac", sha256="cd" * 32, bytes=12)
+    alert("update", 0, duration_s=74.0, score=9.5, reason="louder", evidence=clip)
+    ended = {"evidence": clip, "ended_at": now_s - 10 * 86400.0 + 192.0, "reason": "score back to normal"}
     alert("end", 0, duration_s=192.0, score=1.0, **ended)
     alert("new", 1, duration_s=14.0, coverage=0.875)
     alert("new", 2, duration_s=14.0)
@@ -134,6 +136,7 @@ def test_show_tells_the_whole_story_of_an_alert(events, state):
         assert words in text, text
     steps = text[text.index("\nsteps") :].splitlines()[2:5]
     assert [step.split()[1] for step in steps] == ["new", "update", "end"]
+    assert ["evidence kept" in step for step in steps] == [False, True, False]
 
 
 def test_show_for_scripts_has_steps_evidence_and_details(events, state):
