@@ -48,7 +48,11 @@ def state(tmp_path):
     alert("new", 0, duration_s=14.0, score=5.25)
     clip = EvidenceRef(clip="clip.flac", sha256="cd" * 32, bytes=12)
     alert("update", 0, duration_s=74.0, score=9.5, reason="louder", evidence=clip)
-    ended = {"evidence": clip, "ended_at": now_s - 10 * 86400.0 + 192.0, "reason": "score back to normal"}
+    ended = {
+        "evidence": clip,
+        "ended_at": now_s - 10 * 86400.0 + 192.0,
+        "reason": "score back to normal",
+    }
     alert("end", 0, duration_s=192.0, score=1.0, **ended)
     alert("new", 1, duration_s=14.0, coverage=0.875)
     alert("new", 2, duration_s=14.0)

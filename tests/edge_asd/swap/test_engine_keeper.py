@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +10,10 @@ import pytest
 from brokers import eventually
 from prometheus_client import CollectorRegistry
 from support.plans import build, fake, request_in, some_features
+from support.rounds import Rounds
 
 from edge_asd.engine import open_networks
 from edge_asd.engine.forge import Forge
-from edge_asd.errors import EdgeAsdError
 from edge_asd.health import Health, HealthBoard
 from edge_asd.metrics.metrics import Metrics
 from edge_asd.parts import spawn
@@ -24,28 +23,13 @@ from edge_asd.swap.swap import Serving
 __all__ = ["fake", "request_in"]
 
 
-class Idle:
-    """A worker that hears nothing: what it is asked for is done at once."""
-
-    monitors = ()
-
-    def between_rounds(self, action):
-        """Do it now."""
-        done = Future()
-        try:
-            done.set_result(action())
-        except EdgeAsdError as error:
-            done.set_exception(error)
-        return done
-
-
 class Kept:
     """A keeper and what it changes."""
 
     def __init__(self, bundle, request, *, builds=True):
         self.request = request
         self.serving = Serving(open_networks(bundle, request))
-        self.serving.begin(Idle())
+        self.serving.begin(Rounds())
         self.board, self.registry = HealthBoard(), CollectorRegistry()
         self.keeper = EngineKeeper(
             self.serving,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import Future
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from support.confirmed import RESTS_S, load_sound, recording_of
+from support.rounds import Rounds
 from support.sound import RATE, WALL_S, machine, seconds_of
 from support.tiny import SIZE, write_tiny_bundle
 
@@ -18,7 +18,7 @@ from edge_asd.bundle.store import bundle_of
 from edge_asd.config import AlertConfig, MonitorConfig
 from edge_asd.engine import open_networks
 from edge_asd.engine_request import ANYWHERE
-from edge_asd.errors import BusyError, DataError, EdgeAsdError, StorageError
+from edge_asd.errors import BusyError, DataError, StorageError
 from edge_asd.normal.alert_sound import AlertSound
 from edge_asd.profile import load_profile, profile_dir
 from edge_asd.profile.reservoir import PieceWriter
@@ -50,23 +50,6 @@ class Seat:
         """Go on with them."""
         self.served.append((networks, config))
         self.profile = profile
-
-
-class Rounds:
-    """A worker that has nothing to do but what it is asked for."""
-
-    def __init__(self, *monitors):
-        self.monitors = monitors
-        self.enrolments = SimpleNamespace(names=())
-
-    def between_rounds(self, action):
-        """Do it now."""
-        done = Future()
-        try:
-            done.set_result(action())
-        except EdgeAsdError as error:
-            done.set_exception(error)
-        return done
 
 
 def spawn(name, work):

@@ -9,7 +9,6 @@ import itertools
 import math
 import os
 import weakref
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 from support.reporting import reporting
+from support.rounds import Rounds
 from support.sound import RATE, WALL_S, Recording, machine, request
 from support.tiny import write_tiny_bundle
 
@@ -25,7 +25,7 @@ from edge_asd.bundle import builtin_bundle, load_bundle
 from edge_asd.config import AlertConfig, MonitorConfig
 from edge_asd.engine import NetworkSet, OnnxEngine, open_networks
 from edge_asd.enrolment.enrol import enrol
-from edge_asd.errors import ConfigError, EdgeAsdError, EngineError, ProfileError
+from edge_asd.errors import ConfigError, EngineError, ProfileError
 from edge_asd.features import compute
 from edge_asd.memory import give_back
 from edge_asd.monitor.monitor import Monitor
@@ -44,24 +44,6 @@ BUNDLES = {
 }
 RETAIN_S = 2.5
 BLOCK = 5_555
-
-
-class Rounds:
-    """A worker without threads: what is asked for is done at once, as between two rounds."""
-
-    def __init__(self, *monitors):
-        self.monitors = list(monitors)
-        self.failures = []
-        self.fail = self.failures.append
-
-    def between_rounds(self, action):
-        """Do it now."""
-        done = Future()
-        try:
-            done.set_result(action())
-        except EdgeAsdError as error:
-            done.set_exception(error)
-        return done
 
 
 @pytest.fixture(scope="module")
