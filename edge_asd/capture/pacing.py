@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from edge_asd.steady import SteadyClock
 
-_BLOCK_S = 0.25  # of real time
+_BLOCK_S = 0.5  # of real time, as microphones
 _AHEAD_S = 8.0  # segments of a network stream come as bursts of several seconds
 _FASTER = 1.02  # no sound card's clock is that wrong
 

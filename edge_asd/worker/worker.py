@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 _LOOK_S = 0.25
 """So often it looks after sources that deliver nothing, and for what others have asked."""
+_BOOKS_S = 1.0
+"""So often everything that is written down is brought up to date."""
 
 
 class Worker:
@@ -95,6 +97,7 @@ class Worker:
         self.learn_verb("enrol", self._enrol)
         self._stop = threading.Event()
         self._look_at_s = -math.inf
+        self._books_at_s = -math.inf
         self._enrolments = Enrolments(
             bundle,
             engine,
@@ -233,7 +236,7 @@ class Worker:
 
     def _look(self) -> None:
         """What has to be seen to, whether or not there is audio."""
-        self._report.look()
+        self._write_down()
         for look in self.each_look:
             look()
         for settled in self._report.books.evidence.settled():
@@ -250,6 +253,11 @@ class Worker:
                     self._arrivals.announce(feed)
             elif self._wants_audio(feed):
                 self._look_after(feed)
+
+    def _write_down(self) -> None:
+        if self._clock() >= self._books_at_s:
+            self._books_at_s = self._clock() + _BOOKS_S
+            self._report.look()
 
     @staticmethod
     def _wants_audio(feed: Feed) -> bool:

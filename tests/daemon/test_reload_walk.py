@@ -124,6 +124,7 @@ def walk(tmp_path, plant, steps, seed):
     state = plant.state(tmp_path)
     operator = Operator(tmp_path, state, seed)
     with DaemonProcess(state, "--config", operator.write()) as daemon:
+        daemon.logged("ready monitors=")
         serves = operator.version
         daemon.until(lambda: serving(daemon) == serves)
         for _ in range(steps):

@@ -58,11 +58,11 @@ def test_a_block_that_is_there_already_is_parted(index):
 
 def paced(tmp_path, kind):
     if kind == "sim":
-        return "sim:fan?rate=8000&seconds=1&speed=2"
+        return "sim:fan?rate=8000&seconds=1&speed=1"
     if kind == "file":
         noise = np.random.default_rng(0).normal(0.0, 0.1, RATE)
         soundfile.write(tmp_path / "a.wav", noise, RATE)
-        return f"file:{tmp_path}/a.wav?speed=2"
+        return f"file:{tmp_path}/a.wav?speed=1"
     code = "import sys; sys.stdout.buffer.write(bytes(range(250)) * 64)"
     return f"exec:{shlex.quote(sys.executable)} -S -c {shlex.quote(code)}?rate=8000"
 
