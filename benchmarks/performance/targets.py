@@ -212,7 +212,10 @@ def _scoring(bench: Any) -> str:
     if not rate:
         return "what scoring takes was not measured"
     share = 1.0 / rate / bench["hop_s"]
-    return f"scoring itself takes {percent(share)}, all else is the daemon around it"
+    return (
+        f"scoring takes {percent(share)} where windows follow each other; once a second it finds"
+        " the caches cold, and the daemon is around it"
+    )
 
 
 def _starts(bench: Any) -> str:
