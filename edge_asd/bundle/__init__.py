@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge_asd.bundle.bundle import Bundle, Golden, builtin_bundle, load_bundle, write_bundle
-from edge_asd.bundle.members import npz_bytes, read_npz
+from edge_asd.bundle.bundle import Bundle, builtin_bundle, load_bundle, write_bundle
+from edge_asd.bundle.members import Golden, npz_bytes, read_npz
 
 __all__ = [
     "Bundle",

@@ -36,9 +36,7 @@ from edge_asd.bundle.members import (
     REFERENCES,
     Golden,
     golden_bytes,
-    npz_bytes,
     read_golden,
-    read_npz,
     read_references,
     references_bytes,
     zip_bytes,
@@ -47,16 +45,6 @@ from edge_asd.bundle.onnx_guard import check_onnx
 from edge_asd.errors import BundleError
 from edge_asd.files import replace_file
 from edge_asd.records import FloatArray
-
-__all__ = [
-    "Bundle",
-    "Golden",
-    "builtin_bundle",
-    "load_bundle",
-    "npz_bytes",
-    "read_npz",
-    "write_bundle",
-]
 
 MAX_ARCHIVE_BYTES = 512 * 2**20
 MAX_MANIFEST_BYTES = 2**20

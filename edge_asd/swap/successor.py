@@ -132,7 +132,6 @@ class Successor:
             ConfigError: Rules of a monitor do not fit the bundle.
             StorageError: What was decided cannot be written down.
         """
-        self._serving.refuse(monitors, self.networks, self._profiles, self._wanted.sections)
         if self._profiles is not None:
             for name, profile in self._learnable().items():
                 before = self._before.get(name)
@@ -141,6 +140,7 @@ class Successor:
                         f"{name}: what it has learned changed while it was learned again with "
                         f"{self._wanted.bundle.label}; reload again"
                     )
+            self._serving.refuse(monitors, self.networks, self._profiles, self._wanted.sections)
             commit(self._state_dir, self._profiles)
             self._decided = True
 

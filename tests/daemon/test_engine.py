@@ -79,7 +79,7 @@ def test_a_daemon_that_ends_while_it_builds_leaves_nobody_behind(plant, tmp_path
         daemon.logged("engine build=running")
         (builder,) = daemon.until(lambda: builders(daemon))
         getattr(daemon, end)()
-    eventually(lambda: not alive(builder))
+    assert eventually(lambda: not alive(builder), what="the end of the builder")
 
 
 @pytest.mark.broker

@@ -30,7 +30,7 @@ class Operator:
             ).path
             for number, settings in ((2, {}), (3, longer), (4, {}))
         }
-        self.version, self.threads, self.library = "2", 1, folder / "library"
+        self.version, self.threads, self.learned = "2", 1, folder / "learned"
         self.sections = {name: self.section(name) for name in NAMES}
         for name in NAMES[1:]:
             self.copy(profile_dir(state, NAMES[0]), name)
@@ -70,13 +70,13 @@ class Operator:
     def know(self, name):
         """A monitor that comes knows the bundle that it will be served with, or nothing yet."""
         shutil.rmtree(profile_dir(self.state, name), ignore_errors=True)
-        known = self.library / self.version
+        known = self.learned / self.version
         if known.exists() and self.random.random() < 0.8:
             self.copy(known, name)
 
     def keep(self):
         """Remember what was learned with this bundle, for monitors that come later."""
-        known = self.library / self.version
+        known = self.learned / self.version
         name = next(iter(self.sections))
         if not known.exists() and versions(self.state).get(name) == self.version:
             shutil.copytree(profile_dir(self.state, name), known)
@@ -121,6 +121,8 @@ def serving(daemon):
 
 
 def walk(tmp_path, plant, steps, seed):
+    """Share of the reloads that were taken."""
+    taken = 0
     state = plant.state(tmp_path)
     operator = Operator(tmp_path, state, seed)
     with DaemonProcess(state, "--config", operator.write()) as daemon:
@@ -135,6 +137,7 @@ def walk(tmp_path, plant, steps, seed):
             if answer.returncode:
                 assert answer.stderr.startswith("edge-asd: "), answer.stderr
                 operator.wish = before
+            taken += not answer.returncode
             serves = operator.version
             assert serving(daemon) == serves, answer
             assert set(daemon.status()) == set(operator.sections)
@@ -146,13 +149,14 @@ def walk(tmp_path, plant, steps, seed):
             operator.keep()
             assert "Traceback" not in daemon.log
         assert daemon.stop()[0] == 0
+    return taken / steps
 
 
 def test_reloads_of_every_kind_leave_a_daemon_of_one_mind(tmp_path, plant):
-    walk(tmp_path, plant, 12, seed=1)
+    assert walk(tmp_path, plant, 12, seed=1) > 0.5
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(2, 6))
 def test_many_reloads_of_every_kind_leave_a_daemon_of_one_mind(tmp_path, plant, seed):
-    walk(tmp_path, plant, 60, seed=seed)
+    assert walk(tmp_path, plant, 60, seed=seed) > 0.5

@@ -189,7 +189,8 @@ def test_noise_that_no_file_can_squeeze_still_makes_a_small_one(front_end, rate)
 
 
 def test_names_the_font_does_not_have_do_not_prevent_a_picture():
-    drawn(noise(8.0), caption=Caption("泵-1 klingt ≥ anders", ("Größe: 3 µm",)))
+    pixels, _, _ = drawn(noise(8.0), caption=Caption("泵-1 klingt ≥ anders", ("Größe: 3 µm",)))
+    assert pixels.shape == (HEIGHT, WIDTH, 3)
 
 
 def test_a_clip_of_a_tenth_of_a_second_can_be_drawn():
@@ -198,7 +199,8 @@ def test_a_clip_of_a_tenth_of_a_second_can_be_drawn():
 
 
 def test_digital_silence_can_be_drawn():
-    drawn(np.zeros(8 * RATE, np.float32))
+    pixels, _, _ = drawn(np.zeros(8 * RATE, np.float32))
+    assert pixels.shape == (HEIGHT, WIDTH, 3)
 
 
 def test_the_same_alert_makes_the_same_file():

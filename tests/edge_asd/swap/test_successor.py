@@ -144,6 +144,14 @@ def test_what_was_learned_and_confirmed_is_learned_again_behind_those_who_listen
     assert device.seat.retained[-1] is None
 
 
+def test_what_was_first_learned_meanwhile_is_a_reason_to_try_again(device):
+    learned, device.seat.profile = device.seat.profile, None
+    device.successor.prepare(now=WALL_S, progress=silent)
+    device.seat.profile = learned
+    with pytest.raises(BusyError, match="pump-1: what it has learned changed"):
+        device.successor.decide(device.worker.monitors)
+
+
 def test_nothing_is_begun_while_an_alert_is_open_or_somebody_learns(device):
     device.seat.alert = SimpleNamespace(id="e1")
     with pytest.raises(BusyError, match="an alert is open, e1; tiny-2 can take over when"):
