@@ -139,6 +139,13 @@ class Mailbox:
         with self._lock:
             return bool(self._changed or self._replies)
 
+    @property
+    def settled(self) -> bool:
+        """Whether a broker has every state as it is now, and no answer waits."""
+        with self._lock:
+            waits = self._changed or self._replies
+            return not waits and not any(self._flying.values())
+
 
 def _append(box: deque[T], item: T, limit: int) -> int:
     """Add an item; the oldest ones make room."""

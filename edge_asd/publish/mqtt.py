@@ -101,7 +101,6 @@ class MqttSink:
         self._subscriptions.add(topics.info, self._twins.hear, optional=True)
         self._attendants: list[Callable[[], None]] = []
         self._absence = Absence(clock)
-        self._in_flight = 0
         self._close_at_s: float | None = None
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.settimeout(0)
@@ -215,14 +214,12 @@ class MqttSink:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits and nothing is under way.
+        """Whether the broker has every message of the outbox and every state, and no answer waits.
 
         Raises:
             StorageError: The outbox cannot be read.
         """
-        return (
-            not self._in_flight and not self._mailbox.unsent and not self._outbox.stats().messages
-        )
+        return self._mailbox.settled and not self._outbox.stats().messages
 
     def health(self) -> tuple[Health, str]:
         """What an operator should know about the connection."""
@@ -282,7 +279,6 @@ class MqttSink:
         if link.unanswered:
             self._subscriptions.cut_off()
         self._condition.connected = False
-        self._in_flight = 0
         self._metrics.set_mqtt_connected(False)
 
     def _say_goodbye(self, link: Link, session: Session) -> None:
@@ -311,11 +307,9 @@ class MqttSink:
         for look in self._attendants:
             look()
         fault = self._fault_of(lambda: session.fill(self._clock()))
-        self._in_flight = session.in_flight
         link.step(self._wake_read, _STEP_S)
         session.hear()
         fault = self._fault_of(lambda: session.settle(self._clock())) or fault
-        self._in_flight = session.in_flight
         fault = self._fault_of(self._watch.look) or fault
         self._condition.stored(fault)
         oldest_s = session.oldest_s()

@@ -73,6 +73,8 @@ def test_whatever_happens_the_broker_ends_up_with_what_was_last_said(steps):
             under_way.clear()
             mailbox.mark_all()
         assert mailbox.topics() == wanted.keys()
+        has = {topic: payload for topic, payload in broker.items() if payload}
+        assert has == wanted or not mailbox.settled
     mailbox.mark_all()
     while state := mailbox.take_state(NOTHING):
         broker[state[0]] = state[1]
