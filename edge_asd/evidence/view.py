@@ -14,10 +14,11 @@ from edge_asd.bundle.manifest import Manifest
 from edge_asd.capture import Resampler
 from edge_asd.features import (
     LogMelStatistics,
+    MelFilters,
     StftMagnitude,
     frame_count,
     log_mel,
-    mel_filterbank,
+    mel_filters,
     stft_magnitude,
 )
 from edge_asd.features.mel import LOG_FLOOR, hz_to_mel, mel_to_hz
@@ -78,9 +79,9 @@ class FrontEnd:
         self, spec: LogMelStatistics | StftMagnitude, sample_rate: int, *, own: bool = True
     ) -> None:
         self.spec, self.sample_rate, self.own = spec, sample_rate, own
-        self._filters: FloatArray | None = None
+        self._filters: MelFilters | None = None
         if isinstance(spec, LogMelStatistics):
-            self._filters = mel_filterbank(
+            self._filters = mel_filters(
                 sample_rate, spec.n_fft, spec.n_mels, spec.f_min, spec.f_max
             )
             self.low_hz, self.high_hz = spec.f_min, min(spec.f_max, sample_rate / 2)
@@ -130,7 +131,7 @@ class FrontEnd:
             )
         levels = log_mel(magnitudes, self._filters)
         # At the low end a filter may lie between two bins and see nothing, whatever is played.
-        seeing = np.flatnonzero(self._filters.any(axis=0))
+        seeing = np.flatnonzero(self._filters.weights.any(axis=0))
         nearest = np.abs(np.arange(self.bands)[:, None] - seeing).argmin(axis=1)
         return levels[:, seeing[nearest]]
 

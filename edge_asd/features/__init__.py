@@ -10,7 +10,13 @@ from __future__ import annotations
 from edge_asd.features.extract import FeatureExtractor, compute
 from edge_asd.features.fft import fft_backend
 from edge_asd.features.frames import FrameCache, frame_count, stft_magnitude
-from edge_asd.features.mel import log_mel, mel_filterbank, mel_statistics
+from edge_asd.features.mel import (
+    MelFilters,
+    log_mel,
+    mel_filterbank,
+    mel_filters,
+    mel_statistics,
+)
 from edge_asd.features.spec import FeatureSpec, LogMelStatistics, MagnitudeSpectrum, StftMagnitude
 from edge_asd.features.spectrum import magnitude_spectrum
 
@@ -20,6 +26,7 @@ __all__ = [
     "FrameCache",
     "LogMelStatistics",
     "MagnitudeSpectrum",
+    "MelFilters",
     "StftMagnitude",
     "compute",
     "fft_backend",
@@ -27,6 +34,7 @@ __all__ = [
     "log_mel",
     "magnitude_spectrum",
     "mel_filterbank",
+    "mel_filters",
     "mel_statistics",
     "stft_magnitude",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge_asd.features.frames import FrameCache, stft_magnitude
-from edge_asd.features.mel import log_mel, mel_filterbank, mel_statistics
+from edge_asd.features.mel import MelFilters, log_mel, mel_filters, mel_statistics
 from edge_asd.features.rows import SlidingRows
 from edge_asd.features.spec import FeatureSpec, LogMelStatistics, MagnitudeSpectrum, StftMagnitude
 from edge_asd.features.spectrum import magnitude_spectrum
@@ -70,5 +70,5 @@ class FeatureExtractor:
         return rows
 
 
-def _filters(spec: LogMelStatistics, sample_rate: int) -> FloatArray:
-    return mel_filterbank(sample_rate, spec.n_fft, spec.n_mels, spec.f_min, spec.f_max)
+def _filters(spec: LogMelStatistics, sample_rate: int) -> MelFilters:
+    return mel_filters(sample_rate, spec.n_fft, spec.n_mels, spec.f_min, spec.f_max)

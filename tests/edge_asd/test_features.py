@@ -10,12 +10,14 @@ from edge_asd.features import (
     FrameCache,
     LogMelStatistics,
     MagnitudeSpectrum,
+    MelFilters,
     StftMagnitude,
     compute,
     frame_count,
     log_mel,
     magnitude_spectrum,
     mel_filterbank,
+    mel_filters,
     mel_statistics,
     stft_magnitude,
 )
@@ -186,12 +188,22 @@ def test_mel_filters_are_non_negative_and_cover_their_band_only():
 
 
 def test_white_noise_gives_every_mel_filter_the_same_expected_power():
-    filters = mel_filterbank(RATE, 4096, 40, 0.0, 8000.0)
-    area = filters.sum(axis=0) * (RATE / 4096)  # of each triangle, over hertz
+    filters = mel_filters(RATE, 4096, 40, 0.0, 8000.0)
+    area = filters.weights.sum(axis=0) * (RATE / 4096)  # of each triangle, over hertz
     assert_allclose(area, 1.0, rtol=0.05)
     noise = np.random.default_rng(2).normal(size=40 * RATE).astype(np.float32)
     levels = log_mel(stft_magnitude(noise, 4096, 2048), filters).mean(axis=0)
     assert levels.max() - levels.min() < 2.5  # the widest average the log of more bins
+
+
+@pytest.mark.parametrize(
+    ("n_fft", "n_mels", "f_min"),
+    [(1024, 128, 0.0), (1024, 3, 0.0), (64, 60, 0.0), (256, 5, 7_999.0), (1024, 64, 6000.0)],
+)
+def test_filters_applied_in_groups_let_through_what_the_whole_bank_does(n_fft, n_mels, f_min):
+    weights = mel_filterbank(RATE, n_fft, n_mels, f_min, 8000.0)
+    power = np.random.default_rng(5).random((2, 7, n_fft // 2 + 1)).astype(np.float32)
+    assert_allclose(MelFilters(weights)(power), power @ weights, rtol=1e-5, atol=1e-12)
 
 
 def test_the_upper_edge_never_exceeds_half_the_rate():

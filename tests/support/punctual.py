@@ -1,7 +1,9 @@
 """Tests of promises in seconds: tried again where they failed on a machine that was kept busy.
 
 A sound server that is not let to a processor loses sound, and nothing that is tested here can help
-it. A promise that fails while the processors were free is broken, the first time.
+it; with several processes at work, any may wait for longer than another had patience. A promise
+that fails while the processors were free is broken, the first time. What passed later only is named
+at the end of a run, with what failed before.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from pathlib import Path
 from _pytest.runner import runtestprotocol
 
 ATTEMPTS = 3
+EARLIER = "an earlier attempt, on a busy machine"
+_SHOWN = 2000  # characters of a failure
 _PRESSURE = Path("/proc/pressure/cpu")
 _BUSY = 0.1
 """Share of the time in which something waited for a processor."""
@@ -44,20 +48,31 @@ def _waited_s():
 def run(item, nextitem):
     """Run a test, with fresh fixtures each time, until it passes, or fails in peace."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    reports, attempt = _attempt(item, nextitem), 1
-    while reports is None:
-        attempt += 1
-        reports = _attempt(item, nextitem, last=attempt == ATTEMPTS)
+    failures = []
+    while True:
+        pressure = _Pressure()
+        reports = runtestprotocol(item, log=False, nextitem=nextitem)
+        failed = [report.longreprtext for report in reports if report.failed]
+        if not failed or len(failures) + 1 == ATTEMPTS or not pressure.busy:
+            break
+        failures += failed[:1]
     for report in reports:
-        if attempt > 1:
-            report.sections.append(("attempts on a busy machine", str(attempt)))
+        report.sections += [(EARLIER, text) for text in failures]
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
 
-def _attempt(item, nextitem, *, last=False):
-    """What to report of a test; None where it is worth another attempt."""
-    pressure = _Pressure()
-    reports = runtestprotocol(item, log=False, nextitem=nextitem)
-    failed = any(report.failed for report in reports)
-    return None if failed and not last and pressure.busy else reports
+def summarise(reporter):
+    """Name, at the end of a run, what passed at a later attempt only."""
+    late = {
+        report.nodeid: [text for title, text in report.sections if title == EARLIER]
+        for report in reporter.stats.get("passed", [])
+    }
+    late = {name: failures for name, failures in late.items() if failures}
+    if not late:
+        return
+    reporter.section("passed at a later attempt only, on a busy machine")
+    for name, failures in late.items():
+        reporter.line(name)
+        for text in failures:
+            reporter.line(text[-_SHOWN:])

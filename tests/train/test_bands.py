@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_asd.errors import ConfigError
-from edge_asd.features import StftMagnitude, mel_filterbank, stft_magnitude
+from edge_asd.features import StftMagnitude, mel_filterbank, mel_filters, stft_magnitude
 from edge_asd.features.mel import log_mel
 from edge_asd_train.learner import Learner
 from edge_asd_train.nets import (
@@ -63,7 +63,7 @@ def embedded(net, samples):
 def test_the_statistics_are_those_of_the_log_mel_spectrogram_without_its_level():
     samples = sounds(5)
     decibels = log_mel(
-        stft_magnitude(samples, 1024, 512), mel_filterbank(16_000, 1024, 16, 0, 8000)
+        stft_magnitude(samples, 1024, 512), mel_filters(16_000, 1024, 16, 0, 8000)
     ).astype(np.float64)
     mean = decibels.mean(axis=1)
     want = np.stack(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_asd.errors import DataError, EdgeAsdError
-from edge_asd.features import log_mel, mel_filterbank, stft_magnitude
+from edge_asd.features import log_mel, mel_filters, stft_magnitude
 from edge_asd.scoring import read_mono
 from edge_asd_train.datasets.index import ClipFile
 
@@ -72,7 +72,7 @@ def read_log_mel(clip: ClipFile, sample_rate: int) -> Tensor:
             f"{clip.path}: {len(samples)} samples, fewer than the {shortest} of {CONTEXT} frames;"
             " remove it"
         )
-    filters = mel_filterbank(sample_rate, N_FFT, N_MELS, 0.0, sample_rate / 2)
+    filters = mel_filters(sample_rate, N_FFT, N_MELS, 0.0, sample_rate / 2)
     rows = log_mel(stft_magnitude(samples, N_FFT, HOP_LENGTH), filters)
     return torch.from_numpy(rows)
 
