@@ -40,7 +40,7 @@ def transformed(rows, bins=None, taper=None):
 
 
 @per_backend
-@pytest.mark.parametrize("n", [16, 441, 1024, 4800, 16_000, 19_998, 44_100, 158_720, 160_000])
+@pytest.mark.parametrize("n", [16, 441, 1024, 4800, 19_998, 66_150, 158_720, 160_000, 480_000])
 def test_a_library_is_exact_to_single_precision(n):
     rows = rows_of(3, n)
     exact = np.abs(np.fft.rfft(rows.astype(np.float64)))
@@ -89,7 +89,7 @@ def test_a_table_of_any_sides_has_the_magnitudes_of_its_row(height, width, bins)
 
 
 @per_backend
-@pytest.mark.parametrize("n", [512, 32_000])
+@pytest.mark.parametrize("n", [512, 80_000])
 def test_rows_are_tapered_and_bins_left_out(n):
     rows, taper = rows_of(4, n), np.hanning(n).astype(np.float32)
     assert_array_equal(transformed(rows, 200, taper), transformed(rows * taper)[:, :200])
