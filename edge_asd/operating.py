@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_asd.audio import SILENCE_DBFS, level_dbfs
-from edge_asd.fourier import rfft
+from edge_asd.features.fft import magnitudes
 from edge_asd.records import FloatArray
 
 BANDS = 24
@@ -63,9 +63,10 @@ def measure_slot(samples: FloatArray) -> Slot:
     """Measure one hop of audio, (n,) float32 with n >= 1024."""
     if not np.isfinite(samples).all():
         return Slot(SILENCE_DBFS, np.zeros(BANDS, np.float32), dead=True)
-    spectrum = np.square(np.abs(rfft(samples)))
-    edges, widths = _bands(len(spectrum))
-    power = np.add.reduceat(spectrum, edges) / widths
+    spectrum = np.empty((1, len(samples) // 2 + 1), np.float32)
+    magnitudes(samples[None], spectrum)
+    edges, widths = _bands(spectrum.size)
+    power = np.add.reduceat(np.square(spectrum[0]), edges) / widths
     bands = 10.0 * np.log10(power + 1e-12)
     shape = (bands - bands.mean()).astype(np.float32)
     return Slot(level_dbfs(samples), shape, bool(np.ptp(samples) == 0.0))
