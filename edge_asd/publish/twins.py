@@ -60,8 +60,8 @@ class Twins:
             logger.error(
                 "mqtt another daemon uses this name other_boot=%s other_start=%s", boot, start
             )
-        self._found = (other, self._clock())
         self._metrics.mqtt_duplicate_client()
+        self._found = (other, self._clock())
 
     def broker_was_away(self) -> None:
         """It could not be reached: what it keeps now may come from its files."""
