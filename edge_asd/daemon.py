@@ -59,6 +59,10 @@ class RunOptions:
     """The configuration as it is written now; None where it cannot be read again."""
 
 
+class _StoppedEarlyError(Exception):
+    """The daemon was told to end before it had started; the next start does it all."""
+
+
 class Daemon:
     """One run of the daemon; see the module.
 
@@ -73,6 +77,7 @@ class Daemon:
         self.ready = False
         self._stop = threading.Event()
         self._reload_wanted = threading.Event()
+        self._step = ""  # of the start, that was told last
         registry, clock = Registry(), SteadyClock()
         self._common = Common(
             options.state_dir,
@@ -100,7 +105,7 @@ class Daemon:
             self._install_signals()
             try:
                 self.notifier.extend_timeout(_START_S)
-                parts = Parts(self.config, self._common, closers)
+                parts = Parts(self.config, self._common, closers, self._learning)
                 observer = self._observer(parts)
                 reloader = Reloader(
                     parts,
@@ -113,8 +118,19 @@ class Daemon:
                 closers.callback(keeper.close)
                 self._take_commands(parts, reloader, closers)
                 return self._supervise(parts, observer, reloader, keeper)
+            except _StoppedEarlyError:
+                return 0
             finally:
                 self.notifier.stopping()
+
+    def _learning(self, done: float, text: str) -> None:
+        """How far monitors are that have to learn before they listen."""
+        if self._stop.is_set():
+            raise _StoppedEarlyError
+        self.notifier.extend_timeout(_START_S)
+        if text != self._step:
+            self._step = text
+            logger.info("start step=%r done=%.0f%%", text, 100 * done)
 
     def _install_signals(self) -> None:
         def stop(number: int, _frame: FrameType | None) -> None:

@@ -17,11 +17,14 @@ from pathlib import Path
 from edge_asd.books.books import Books
 from edge_asd.books.history import History
 from edge_asd.books.ledger import Ledger
+from edge_asd.bundle import Bundle
 from edge_asd.bundle.store import bundle_to_start_with, choose_bundle
 from edge_asd.common import Common
 from edge_asd.config import Config, OutboxConfig, engine_request
 from edge_asd.engine import NetworkSet, open_networks
 from edge_asd.engine_request import EngineRequest
+from edge_asd.enrolment.enrol import Progress
+from edge_asd.enrolment.relearning import of_other_bundles
 from edge_asd.errors import ConfigError
 from edge_asd.evidence.desk import EvidenceDesk
 from edge_asd.normal.normals import Normals
@@ -31,7 +34,7 @@ from edge_asd.operators.redelivery import replay_verb
 from edge_asd.operators.rehearsal import Rehearsals
 from edge_asd.operators.remote import RemoteCommands, settable
 from edge_asd.operators.switches import Switchboard
-from edge_asd.profile.profile_set import settle
+from edge_asd.profile.profile_set import commit, settle
 from edge_asd.publish.connect import birth, broker_settings, open_mqtt
 from edge_asd.publish.jsonl import JsonlSink
 from edge_asd.publish.mqtt import MqttSink
@@ -39,7 +42,8 @@ from edge_asd.publish.presence import Presence
 from edge_asd.publish.store import EventStore
 from edge_asd.publish.topics import Topics
 from edge_asd.report.report import Reporter
-from edge_asd.swap.swap import Serving, model_of
+from edge_asd.swap.returning import learn_returning
+from edge_asd.swap.swap import Serving, ToServe, model_of
 from edge_asd.web.access import read_token
 from edge_asd.web.server import HttpServer
 from edge_asd.worker.feeding import Feeding
@@ -62,12 +66,16 @@ class Parts:
         config: The operator's file.
         common: What they share.
         closers: Gets what ends them, so that a start that fails half way leaves nothing behind.
+        progress: Told how far it is, where monitors that return have to learn first; whatever it
+            raises ends that.
 
     Raises:
         EdgeAsdError: One of them cannot be made.
     """
 
-    def __init__(self, config: Config, common: Common, closers: ExitStack) -> None:
+    def __init__(
+        self, config: Config, common: Common, closers: ExitStack, progress: Progress
+    ) -> None:
         self.config, self.common = config, common
         names = [monitor.name for monitor in config.monitors]
         settle(common.state_dir)
@@ -77,6 +85,8 @@ class Parts:
         """Whether the operator wants another bundle, which has yet to be learned with."""
         self.engine = engine_request(config, common.state_dir)
         """What networks run on."""
+        if not common.once:
+            self._take_back(bundle, progress)
         self.serving = Serving(open_networks(bundle, self.engine))
         """The networks that score."""
         closers.callback(self.serving.close)
@@ -143,6 +153,18 @@ class Parts:
         closers.callback(lambda: self._close_worker(runner))
         for feed in self.worker.feeds:
             feed.capture.start()
+
+    def _take_back(self, bundle: Bundle, progress: Progress) -> None:
+        """Have monitors that were away while the bundle came learn with it, before they listen."""
+        clock, folder = self.common.clock, self.common.state_dir
+        sections = {section.name: section for section in self.config.monitors}
+        returning = of_other_bundles(folder, sections, bundle)
+        if returning:
+            wanted = ToServe(bundle, self.engine, sections, returning)
+            now = clock.wall(clock.now())
+            learned = learn_returning(wanted, folder, now=now, progress=progress, spawn=spawn)
+            commit(folder, learned)
+            logger.info("learned again bundle=%s monitors=%s", bundle.label, ",".join(learned))
 
     def learn_on(self, engine: EngineRequest) -> None:
         """Have networks run on this from now on; by the worker."""

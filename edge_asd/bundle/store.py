@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -28,19 +29,18 @@ def keep_bundle(state_dir: Path, bundle: Bundle) -> None:
 def bundle_of(state_dir: Path, monitors: Sequence[str]) -> Bundle:
     """The bundle that these monitors' profiles were learned with, or the built-in one.
 
+    Where they were learned with several, it is the one that most were; of two that as many were,
+    that of the monitor that comes first. The others learn with it (`enrolment.relearning`).
+
     Raises:
-        ProfileError: Profiles need different bundles, or one that is not there any more.
+        ProfileError: It is not there any more.
         BundleError: It is damaged.
     """
-    wanted = {name: sha for name in monitors if (sha := _needed_by(state_dir, name))}
-    if len(set(wanted.values())) > 1:
-        listed = ", ".join(f"{name} ({sha[:12]})" for name, sha in wanted.items())
-        raise ProfileError(
-            f"monitors were enrolled with different bundles: {listed}; enrol them again with one"
-        )
-    if not wanted:
+    needed = {name: sha for name in monitors if (sha := _needed_by(state_dir, name))}
+    if not needed:
         return load_bundle(builtin_bundle())
-    name, sha256 = next(iter(wanted.items()))
+    sha256 = Counter(needed.values()).most_common(1)[0][0]
+    name = next(name for name, sha in needed.items() if sha == sha256)
     kept = _kept(state_dir, sha256)
     if kept.exists():
         return load_bundle(kept)

@@ -6,17 +6,72 @@ normal audio behind it was kept, and so was the sound that operators confirmed a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from edge_asd.alerting import enrol_request
+from edge_asd.bundle import Bundle
+from edge_asd.bundle.store import bundle_of, learned_with_another
 from edge_asd.config import MonitorConfig
 from edge_asd.engine import NetworkSet
 from edge_asd.enrolment.enrol import Progress, enrol
 from edge_asd.errors import DataError
 from edge_asd.normal.confirming import heard_again
-from edge_asd.profile import Profile, profile_dir
+from edge_asd.profile import Profile, load_profile, profile_dir
 from edge_asd.profile.reservoir import PieceSource
+
+
+def of_other_bundles(
+    state_dir: Path, monitors: Iterable[str], bundle: Bundle
+) -> dict[str, Profile]:
+    """Profiles of those monitors that were away while this bundle came to serve, by name.
+
+    Raises:
+        ProfileError: One is damaged, or its bundle is not there any more.
+        BundleError: That bundle is damaged.
+    """
+    return {
+        name: load_profile(state_dir, name, bundle_of(state_dir, [name]))
+        for name in monitors
+        if learned_with_another(state_dir, name, bundle)
+    }
+
+
+def learn_all_again(
+    networks: NetworkSet,
+    state_dir: Path,
+    profiles: Mapping[str, Profile],
+    sections: Mapping[str, MonitorConfig],
+    *,
+    now: float,
+    progress: Progress,
+) -> dict[str, Profile]:
+    """`learn_again` for some monitors, one after the other, by name.
+
+    Raises:
+        EdgeAsdError: One of them cannot be learned again.
+    """
+    return {
+        name: learn_again(
+            networks,
+            state_dir,
+            profile,
+            sections[name],
+            now=now,
+            progress=_part(progress, number, len(profiles), name),
+        )
+        for number, (name, profile) in enumerate(profiles.items())
+    }
+
+
+def _part(progress: Progress, number: int, count: int, name: str) -> Progress:
+    """The progress of one of several monitors, as a part of the whole."""
+
+    def told(done: float, text: str) -> None:
+        progress((number + done) / count, f"{name}: {text}")
+
+    return told
 
 
 def learn_again(

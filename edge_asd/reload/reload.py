@@ -16,6 +16,7 @@ from edge_asd.bundle.store import forget_bundles
 from edge_asd.capture import CaptureThread
 from edge_asd.config import Config, MonitorConfig, engine_request
 from edge_asd.enrolment.enrol import Progress
+from edge_asd.enrolment.relearning import of_other_bundles
 from edge_asd.errors import BundleError, ConfigError, PublishError
 from edge_asd.memory import give_back
 from edge_asd.monitor.monitor import Monitor
@@ -24,8 +25,9 @@ from edge_asd.parts import DAY_S, MQTT_S, Parts, broker_identity, spawn
 from edge_asd.publish.jsonl import STDOUT, JsonlSink
 from edge_asd.publish.mqtt import MqttSink
 from edge_asd.reload.changes import Changes
-from edge_asd.swap.successor import Successor, ToServe
-from edge_asd.swap.swap import label_of
+from edge_asd.swap.returning import Returning
+from edge_asd.swap.successor import Successor
+from edge_asd.swap.swap import ToServe, label_of
 from edge_asd.web.access import Token, listen_address, read_token
 from edge_asd.web.server import HttpServer
 from edge_asd.worker.feed import Feed
@@ -48,8 +50,8 @@ class _Prepared:
     http: HttpServer | None = None
     """None if it stays."""
     token: Token | None = None
-    successor: Successor | None = None
-    """None if the same networks go on."""
+    successor: Successor | Returning | None = None
+    """None if the same networks go on, and nobody returns to them."""
 
 
 class Reload:
@@ -110,10 +112,20 @@ class Reload:
                 successor.drop()
             raise
 
-    def _successor(self) -> Successor | None:
-        """What takes the place of the networks that serve, where the operator wants others."""
-        parts, new = self._parts, self._new
-        sections = {section.name: section for section in new.monitors}
+    def _successor(self) -> Successor | Returning | None:
+        """What takes the place of the networks that serve, or who returns to them."""
+        parts, wanted = self._parts, self._wanted()
+        folder = parts.common.state_dir
+        same = wanted.bundle.sha256 == self._served.bundle.sha256
+        if not same or wanted.engine != parts.engine:
+            return Successor(parts.serving, parts.worker, folder, wanted, spawn=spawn)
+        if wanted.returning:
+            return Returning(parts.serving, folder, wanted, spawn=spawn)
+        return None
+
+    def _wanted(self) -> ToServe:
+        """What shall serve, whom."""
+        new, folder = self._new, self._parts.common.state_dir
         bundle = self._served.bundle
         try:
             if new.bundle is not None:
@@ -121,22 +133,23 @@ class Reload:
         except BundleError:
             if new.bundle != self._old.bundle:
                 raise  # else its file is gone, and it is in use all the same
-        engine = engine_request(new, parts.common.state_dir)
-        if bundle.sha256 == self._served.bundle.sha256 and engine == parts.engine:
-            return None
-        wanted = ToServe(bundle, engine, sections)
-        folder = parts.common.state_dir
-        return Successor(parts.serving, parts.worker, folder, wanted, spawn=spawn)
+        sections = {section.name: section for section in new.monitors}
+        here = {monitor.name for monitor in self._parts.worker.monitors}
+        coming = [name for name in sections if name not in here]
+        returning = of_other_bundles(folder, coming, bundle)
+        return ToServe(bundle, engine_request(new, folder), sections, returning)
 
-    def _prepare(self, successor: Successor | None) -> None:
+    def _prepare(self, successor: Successor | Returning | None) -> None:
         parts = self._parts
         feeds = parts.worker.feeds
         ready = _Prepared(arrange(feeds, self._new.monitors), successor=successor)
         bundle = successor.networks.bundle if successor is not None else None
+        learned = successor.learned if successor is not None else {}
         old = {monitor.name: monitor for monitor in parts.worker.monitors}
         for section in self._new.monitors:
             if section.name not in old:
-                ready.pasts[section.name] = parts.feeding.past(section.name, bundle)
+                known = learned.get(section.name)
+                ready.pasts[section.name] = parts.feeding.past(section.name, bundle, known)
         taken = [feed.capture.name for feed in feeds]
         for wanted in ready.seating.opened:
             names = [section.name for section in wanted.monitors]
@@ -195,8 +208,11 @@ class Reload:
         parts.broker = self._identity
         return changes if ready.successor is None else self._served_by(changes, ready.successor)
 
-    def _served_by(self, changes: Changes, successor: Successor) -> Changes:
+    def _served_by(self, changes: Changes, successor: Successor | Returning) -> Changes:
         """The changes, with what became of the networks."""
+        changes = replace(changes, relearned=tuple(successor.learned))
+        if isinstance(successor, Returning):
+            return changes
         self._parts.behind = False
         give_back()
         after = self._parts.serving.networks.bundle.sha256
@@ -204,7 +220,7 @@ class Reload:
         forget_bundles(self._parts.common.state_dir, {after, self._served.bundle.sha256})
         now = label_of(self._parts.serving.networks)
         text = f"{now} instead of {label_of(self._served)}"
-        return replace(changes, serving=text, relearned=tuple(successor.learned))
+        return replace(changes, serving=text)
 
     # Preparation
 

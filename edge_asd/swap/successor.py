@@ -9,48 +9,30 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from edge_asd.bundle import Bundle
 from edge_asd.bundle.store import keep_bundle
-from edge_asd.config import MonitorConfig
 from edge_asd.engine import NetworkSet, open_networks
 from edge_asd.engine_request import EngineRequest
 from edge_asd.enrolment.enrol import Progress
-from edge_asd.enrolment.relearning import learn_again
+from edge_asd.enrolment.relearning import learn_all_again
 from edge_asd.errors import BusyError, EdgeAsdError
 from edge_asd.memory import give_back
 from edge_asd.monitor.monitor import Monitor
 from edge_asd.profile import Profile
 from edge_asd.profile.profile_set import commit, drop, stage
-from edge_asd.swap.swap import Serving
+from edge_asd.swap.returning import Spawn, beside_listeners
+from edge_asd.swap.swap import Serving, ToServe
 from edge_asd.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-Spawn = Callable[[str, Callable[[], None]], threading.Thread]
-
-_NICER = 10  # who listens comes first
 _SPARE_S = 1.0
 _POLL_S = 0.05
 _OPENED = 0.05
 _LEARNED = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class ToServe:
-    """What shall serve."""
-
-    bundle: Bundle
-    engine: EngineRequest
-    sections: Mapping[str, MonitorConfig]
-    """Of the monitors that will be there, by name."""
 
 
 class Successor:
@@ -72,6 +54,7 @@ class Successor:
         self._before: dict[str, Profile] = {}
         self._networks: NetworkSet | None = None
         self._profiles: dict[str, Profile] | None = None  # None where the bundle stays
+        self._returned: dict[str, Profile] = {}
         self._decided = False
 
     @property
@@ -88,8 +71,8 @@ class Successor:
 
     @property
     def learned(self) -> Mapping[str, Profile]:
-        """What monitors have learned with them, by name; empty where the bundle stays."""
-        return self._profiles or {}
+        """What monitors have learned with them, by name; of the same bundle only who return."""
+        return {**(self._profiles or {}), **self._returned}
 
     def prepare(self, *, now: float, progress: Progress) -> None:
         """Make everything ready; nothing has changed afterwards, whether it succeeds or not.
@@ -109,11 +92,15 @@ class Successor:
                 self._before = self._worker.between_rounds(self._begin).result()
             progress(0.0, f"opening {wanted.bundle.label}")
             self._networks = open_networks(wanted.bundle, wanted.engine)
+            learned = self._learn(self._networks, now, progress)
             if other:
-                self._profiles = self._learn(self._networks, now, progress)
+                self._profiles = {name: learned[name] for name in self._before}
+            self._returned = {name: learned[name] for name in wanted.returning}
+            if other or learned:
                 progress(_LEARNED, "writing")
                 keep_bundle(self._state_dir, wanted.bundle)
-                stage(self._state_dir, self._profiles.values())
+                stage(self._state_dir, learned.values())
+            if other:
                 self._await_sound(progress)
             progress(1.0, "ready")
         except BaseException:
@@ -141,8 +128,9 @@ class Successor:
                         f"{self._wanted.bundle.label}; reload again"
                     )
             self._serving.refuse(monitors, self.networks, self._profiles, self._wanted.sections)
-            commit(self._state_dir, self._profiles)
-            self._decided = True
+        if self.learned:
+            commit(self._state_dir, self.learned)
+        self._decided = True
 
     def switch(self) -> None:
         """Serve from now on; by the worker, between two rounds.
@@ -206,30 +194,23 @@ class Successor:
     # By the preparing thread
 
     def _learn(self, networks: NetworkSet, now: float, progress: Progress) -> dict[str, Profile]:
-        """Every profile again, in a thread that comes after those who listen."""
-        done: Future[dict[str, Profile]] = Future()
+        """Every profile again: of those who listen, and of those who return."""
+        wanted = self._wanted
 
-        def work() -> None:
-            try:
-                _step_back()
-                learned = {
-                    name: learn_again(
-                        networks,
-                        self._state_dir,
-                        profile,
-                        self._wanted.sections[name],
-                        now=now,
-                        progress=_share(progress, number, len(self._before), name),
-                    )
-                    for number, (name, profile) in enumerate(self._before.items())
-                }
-            except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-                done.set_exception(error)
-            else:
-                done.set_result(learned)
+        def told(done: float, text: str) -> None:
+            progress(_OPENED + (_LEARNED - _OPENED) * done, text)
 
-        self._spawn("enrol-again", work)
-        return done.result()
+        return beside_listeners(
+            self._spawn,
+            lambda: learn_all_again(
+                networks,
+                self._state_dir,
+                {**self._before, **wanted.returning},
+                wanted.sections,
+                now=now,
+                progress=told,
+            ),
+        )
 
     def _await_sound(self, progress: Progress) -> None:
         """Until every monitor has kept the sound that who takes over must hear."""
@@ -239,20 +220,3 @@ class Successor:
 
     def _retained(self) -> bool:
         return all(monitor.retains for monitor in self._worker.monitors)
-
-
-def _step_back() -> None:
-    """Let this thread come after those who listen."""
-    thread = threading.get_native_id()
-    nice = min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICER)
-    os.setpriority(os.PRIO_PROCESS, thread, nice)
-
-
-def _share(progress: Progress, number: int, count: int, name: str) -> Progress:
-    """The progress of one of several monitors, as a part of the whole."""
-    share = (_LEARNED - _OPENED) / count
-
-    def told(done: float, text: str) -> None:
-        progress(_OPENED + share * (number + done), f"{name}: {text}")
-
-    return told

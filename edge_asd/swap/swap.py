@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from edge_asd.alerting import persistence_of
+from edge_asd.bundle import Bundle
 from edge_asd.config import AlertConfig, MonitorConfig
 from edge_asd.engine import NetworkSet
+from edge_asd.engine_request import EngineRequest
 from edge_asd.errors import BusyError, EdgeAsdError, EngineError, ProfileError
 from edge_asd.monitor.monitor import Monitor
 from edge_asd.profile import Profile
@@ -22,6 +25,18 @@ from edge_asd.worker.worker import Worker
 logger = logging.getLogger(__name__)
 
 Follower = Callable[[NetworkSet], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ToServe:
+    """What shall serve."""
+
+    bundle: Bundle
+    engine: EngineRequest
+    sections: Mapping[str, MonitorConfig]
+    """Of the monitors that will be there, by name."""
+    returning: Mapping[str, Profile]
+    """What those learned that come, and know another bundle than this one."""
 
 
 class Serving:

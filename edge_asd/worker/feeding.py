@@ -153,20 +153,23 @@ class Feeding:
         """Make monitors with these networks from now on."""
         self._networks = networks
 
-    def past(self, name: str, bundle: Bundle | None = None) -> Past:
+    def past(self, name: str, bundle: Bundle | None = None, learned: Profile | None = None) -> Past:
         """What is on the disk of a monitor: the daemon may have been stopped during an alert.
 
         Args:
             name: Of the monitor.
             bundle: That is about to serve; None for the one that does.
+            learned: What takes the place of the profile on the disk.
 
         Raises:
             EdgeAsdError: Its profile is damaged or of another bundle, or the store is not readable.
         """
         folder, bundle = self._common.state_dir, bundle or self._networks.bundle
         event, notice = self._store.open_event(name), self._store.open_notice(name)
+        if learned is None and has_profile(folder, name):
+            learned = load_profile(folder, name, bundle)
         return Past(
-            load_profile(folder, name, bundle) if has_profile(folder, name) else None,
+            learned,
             event.to_event() if event else None,
             notice.to_notice() if notice else None,
         )

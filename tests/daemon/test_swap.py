@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,9 +73,13 @@ def device(plant, tmp_path):
             defaults = {"device": "hall", "monitors": sections, "engine": "onnxruntime"}
             write_config(path, **(defaults | fields))
 
-        def run(self, *options):
+        def launch(self, *options):
             daemon = DaemonProcess(state, "--config", path, *options)
             running.append(daemon)
+            return daemon
+
+        def run(self, *options):
+            daemon = self.launch(*options)
             daemon.logged("ready monitors=")
             return daemon
 
@@ -268,3 +273,60 @@ def test_with_another_bundle_come_a_monitor_that_knows_it_and_one_with_another_s
         assert device.bundle(monitor) == "tiny-2"
     assert daemon.stop()[0] == 0
     assert "Traceback" not in daemon.log
+
+
+@pytest.fixture
+def away(device, second):
+    """A daemon that serves the second bundle, and a monitor that left before that came."""
+    fan = SECTION | {"name": "fan", "source": SOURCE.replace("seed=1", "seed=2")}
+    shutil.copytree(profile_dir(device.folder, "pump"), profile_dir(device.folder, "fan"))
+    profile = profile_dir(device.folder, "fan") / "profile.json"
+    profile.write_text(profile.read_text().replace('"monitor": "pump"', '"monitor": "fan"'))
+    device.write(SECTION, fan)
+    daemon = device.run("--verbose")
+    device.write(SECTION, bundle=str(second))
+    told = json.loads(device.reload().stdout)
+    assert (told["removed"], told["relearned"]) == (["fan"], ["pump"])
+    assert (device.bundle("pump"), device.bundle("fan")) == ("tiny-2", "tiny-1")
+    return SimpleNamespace(daemon=daemon, fan=fan)
+
+
+def test_a_monitor_that_was_away_while_a_bundle_came_learns_with_it_when_it_returns(
+    device, away, second
+):
+    daemon = away.daemon
+    reservoir = profile_dir(device.folder, "fan") / "reservoir"
+    hidden = reservoir.rename(device.folder / "hidden")
+    device.write(SECTION, away.fan, bundle=str(second))
+    assert_refused(device.reload(), 65, "fan", "reservoir")
+    assert set(daemon.status()) == {"pump"}
+    hidden.rename(reservoir)
+    answer = device.reload()
+    assert answer.returncode == 0, answer.stderr
+    told = json.loads(answer.stdout)
+    assert (told["added"], told["kept"], told["relearned"]) == (["fan"], ["pump"], ["fan"])
+    assert not told["serving"]
+    daemon.until(lambda: daemon.state_of("fan") == "normal")
+    assert device.bundle("fan") == "tiny-2"
+    assert not list(device.folder.glob("profiles/*/next"))
+    # The other one went on listening.
+    assert daemon.metric("windows_total", monitor="pump", result="gapped") == 0
+    assert daemon.stop()[0] == 0
+    assert "Traceback" not in daemon.log
+
+
+def test_a_monitor_that_was_away_learns_at_the_start_and_a_start_can_be_ended(device, away, second):
+    assert away.daemon.stop()[0] == 0
+    device.write(SECTION, away.fan, bundle=str(second))
+    early = device.launch()
+    early.logged("start step='fan: ")
+    assert early.stop()[0] == 0
+    assert "Traceback" not in early.log
+    daemon = device.run()
+    daemon.until(lambda: daemon.state_of("fan") == "normal")
+    assert device.bundle("fan") == "tiny-2"
+    assert daemon.metric("model_info", version="2") == 1
+    assert "reload step" not in daemon.log  # nothing is left to be done
+    assert daemon.stop()[0] == 0
+    daemon = device.run()
+    assert "start step" not in daemon.log

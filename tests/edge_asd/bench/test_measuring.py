@@ -107,8 +107,8 @@ def test_the_capacity_is_the_most_that_was_run_and_sustained(subject, monkeypatc
         {point.monitors for point in found.points}
     )
     assert all(point.monitors <= 12 for point in found.points)
-    if found.monitors == 12:  # and its shares
-        assert [point.monitors for point in found.points] == [3, 6, 9, 12]
+    if found.monitors == 12:  # and its shares, and what was sustained on the way there
+        assert {3, 6, 9, 12} <= {point.monitors for point in found.points}
     assert all(point.lateness_ms.count >= 2 * point.monitors for point in found.points)
 
 

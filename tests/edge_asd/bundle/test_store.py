@@ -13,7 +13,7 @@ from edge_asd.bundle.store import (
     forget_bundles,
     keep_bundle,
 )
-from edge_asd.errors import BundleError, ProfileError
+from edge_asd.errors import BundleError
 from edge_asd.profile import profile_dir, save_profile
 
 
@@ -51,13 +51,16 @@ def test_an_explicit_path_comes_first(tmp_path, own, tiny_bundle, pump_profile):
     assert chosen.sha256 == tiny_bundle.sha256
 
 
-def test_monitors_that_need_different_bundles_are_refused(tmp_path, own, tiny_bundle, pump_profile):
-    enrolled_with(tmp_path, pump_profile, own, "pump-1")
-    enrolled_with(tmp_path, pump_profile, tiny_bundle, "pump-2")
-    with pytest.raises(
-        ProfileError, match=r"different bundles: pump-1 .*pump-2 .*enrol them again"
-    ):
-        bundle_of(tmp_path, ["pump-1", "pump-2"])
+def test_of_several_bundles_the_one_counts_that_most_were_learned_with(
+    tmp_path, own, tiny_bundle, pump_profile
+):
+    for bundle in (own, tiny_bundle):
+        keep_bundle(tmp_path, bundle)
+    for name, bundle in (("a", own), ("b", tiny_bundle), ("c", tiny_bundle)):
+        enrolled_with(tmp_path, pump_profile, bundle, name)
+    assert bundle_of(tmp_path, ["new", "a", "b", "c"]).sha256 == tiny_bundle.sha256
+    assert bundle_of(tmp_path, ["a", "b"]).sha256 == own.sha256  # the first of as many
+    assert bundle_of(tmp_path, ["b", "a"]).sha256 == tiny_bundle.sha256
 
 
 def test_a_monitor_without_a_profile_does_not_matter(tmp_path, own, pump_profile):

@@ -23,8 +23,8 @@ from edge_asd.normal.alert_sound import AlertSound
 from edge_asd.profile import load_profile, profile_dir
 from edge_asd.profile.reservoir import PieceWriter
 from edge_asd.profile.target_store import save_with_targets
-from edge_asd.swap.successor import Successor, ToServe
-from edge_asd.swap.swap import Serving
+from edge_asd.swap.successor import Successor
+from edge_asd.swap.swap import Serving, ToServe
 
 SECTION = MonitorConfig(
     name="pump-1",
@@ -80,7 +80,7 @@ def device(tmp_path, tiny_bundle, tiny_networks, pump_profile):
     worker = Rounds(seat)
     serving.begin(worker)
     other = write_tiny_bundle(tmp_path / "other.asd", seed=5, version="2")
-    wanted = ToServe(other, ANYWHERE, {"pump-1": SECTION})
+    wanted = ToServe(other, ANYWHERE, {"pump-1": SECTION}, {})
     successor = Successor(serving, worker, tmp_path, wanted, spawn=spawn)
 
     def unchanged():
