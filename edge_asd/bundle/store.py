@@ -36,11 +36,9 @@ def bundle_of(state_dir: Path, monitors: Sequence[str]) -> Bundle:
         ProfileError: It is not there any more.
         BundleError: It is damaged.
     """
-    needed = {name: sha for name in monitors if (sha := _needed_by(state_dir, name))}
-    if not needed:
+    sha256, name = _most_needed(state_dir, monitors)
+    if not sha256:
         return load_bundle(builtin_bundle())
-    sha256 = Counter(needed.values()).most_common(1)[0][0]
-    name = next(name for name, sha in needed.items() if sha == sha256)
     kept = _kept(state_dir, sha256)
     if kept.exists():
         return load_bundle(kept)
@@ -80,7 +78,7 @@ def forget_bundles(state_dir: Path, spared: Collection[str]) -> None:
 
 
 def bundle_to_start_with(state_dir: Path, wanted: Bundle, monitors: Sequence[str]) -> Bundle:
-    """The bundle that monitors are enrolled with, until they have been learned again.
+    """The bundle that most monitors are enrolled with, until they have been learned again.
 
     Args:
         state_dir: Where profiles lie.
@@ -91,8 +89,8 @@ def bundle_to_start_with(state_dir: Path, wanted: Bundle, monitors: Sequence[str
         ProfileError: See ``bundle_of``.
         BundleError: It is damaged.
     """
-    needed = {_needed_by(state_dir, name) for name in monitors} - {None, wanted.sha256}
-    return bundle_of(state_dir, monitors) if needed else wanted
+    sha256, _ = _most_needed(state_dir, monitors)
+    return wanted if sha256 in ("", wanted.sha256) else bundle_of(state_dir, monitors)
 
 
 def learned_with_another(state_dir: Path, monitor: str, bundle: Bundle) -> str | None:
@@ -103,6 +101,15 @@ def learned_with_another(state_dir: Path, monitor: str, bundle: Bundle) -> str |
 
 def _kept(state_dir: Path, sha256: str) -> Path:
     return state_dir / "bundles" / f"{sha256[:16]}.asd"
+
+
+def _most_needed(state_dir: Path, monitors: Sequence[str]) -> tuple[str, str]:
+    """SHA-256 of the bundle that most profiles name, and whose is the first; empty without any."""
+    needed = {name: sha for name in monitors if (sha := _needed_by(state_dir, name))}
+    if not needed:
+        return "", ""
+    sha256 = Counter(needed.values()).most_common(1)[0][0]
+    return sha256, next(name for name, sha in needed.items() if sha == sha256)
 
 
 def _needed_by(state_dir: Path, monitor: str) -> str | None:

@@ -107,3 +107,9 @@ def test_monitors_begin_with_what_they_have_learned_whatever_is_wanted(
     assert bundle_to_start_with(tmp_path, own, ["pump-1", "new"]).sha256 == tiny_bundle.sha256
     assert bundle_to_start_with(tmp_path, tiny_bundle, ["pump-1"]) is tiny_bundle
     assert bundle_to_start_with(tmp_path, own, ["new"]) is own
+    # Who knows another bundle than most does not decide.
+    enrolled_with(tmp_path, pump_profile, own, "late")
+    enrolled_with(tmp_path, pump_profile, tiny_bundle, "pump-2")
+    names = ["late", "pump-1", "pump-2"]
+    assert bundle_to_start_with(tmp_path, tiny_bundle, names) is tiny_bundle
+    assert bundle_to_start_with(tmp_path, own, names).sha256 == tiny_bundle.sha256
