@@ -8,6 +8,7 @@ running; a longer one is idle.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ class Slot:
 
 def measure_slot(samples: FloatArray) -> Slot:
     """Measure one hop of audio, (n,) float32 with n >= 1024."""
-    if not np.isfinite(samples).all():
+    swing = float(np.maximum.reduce(samples)) - float(np.minimum.reduce(samples))
+    if not math.isfinite(swing):
         return Slot(SILENCE_DBFS, np.zeros(BANDS, np.float32), dead=True)
     spectrum = np.empty((1, len(samples) // 2 + 1), np.float32)
     magnitudes(samples[None], spectrum)
@@ -69,7 +71,7 @@ def measure_slot(samples: FloatArray) -> Slot:
     power = np.add.reduceat(np.square(spectrum[0]), edges) / widths
     bands = 10.0 * np.log10(power + 1e-12)
     shape = (bands - bands.mean()).astype(np.float32)
-    return Slot(level_dbfs(samples), shape, bool(np.ptp(samples) == 0.0))
+    return Slot(level_dbfs(samples), shape, swing == 0.0)
 
 
 @lru_cache(maxsize=8)

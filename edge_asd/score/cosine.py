@@ -29,6 +29,8 @@ def cosine_distances(
         )
     # In double precision: the rounding of a product in single precision depends on how many
     # windows are scored together, and a close reference leaves little else than rounding.
-    norm = np.linalg.norm(z.astype(np.float64), axis=-1, keepdims=True)
-    cosine = (z / np.maximum(norm, 1e-12)) @ references.T.astype(np.float64, copy=False)
-    return np.asarray(1.0 - cosine)
+    exact = z.astype(np.float64)
+    norm = np.sqrt(np.add.reduce(np.square(exact), axis=-1, keepdims=True))
+    exact /= np.maximum(norm, 1e-12)
+    distances: NDArray[np.float64] = exact @ references.T.astype(np.float64, copy=False)
+    return np.subtract(1.0, distances, out=distances)

@@ -101,14 +101,14 @@ class Detector:
 
     def _enrolled(self, views: Views) -> Fused:
         parts = self._parts(views)
-        stacked = np.stack(list(parts.values()))  # (scorers, B)
+        stacked = np.array(list(parts.values()))  # (scorers, B)
         leading = stacked.argmax(axis=0)
         nearest = []
         for index, which in enumerate(leading):
             spec = self.specs[int(which)]
             one = views if len(views) == 1 else views.take(np.asarray([index]))
             nearest.append(f"{spec.id}:{self.scorers[spec.id].nearest(_seen(spec, one))[0]}")
-        return Fused(fuse(list(parts.values()), self.fusion), parts, nearest)
+        return Fused(fuse(stacked, self.fusion), parts, nearest)
 
     def state(self) -> dict[str, FloatArray]:
         """Arrays of every scorer, by ``scorer/array``."""
@@ -205,7 +205,7 @@ def _seen(spec: schema.ScorerSpec, views: Views) -> FloatArray:
     return views.levels_dbfs
 
 
-def fuse(parts: Sequence[FloatArray], fusion: str) -> FloatArray:
+def fuse(parts: Sequence[FloatArray] | FloatArray, fusion: str) -> FloatArray:
     """One score of standardised scores (B,) of several scorers, (B,), by ``mean`` or ``max``."""
     fused = np.mean(parts, axis=0) if fusion == "mean" else np.max(parts, axis=0)
     return np.asarray(fused, dtype=np.float32)

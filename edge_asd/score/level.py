@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_asd.errors import ScorerError
 from edge_asd.records import FloatArray
@@ -29,17 +30,12 @@ class LevelScorer:
 
     def score(self, levels_dbfs: FloatArray) -> FloatArray:
         """Score levels, (B,) -> (B,) in dB, at least 0."""
-        reference = self.levels_dbfs[self.nearest(levels_dbfs)]
+        reference = self.levels_dbfs[self._nearest(levels_dbfs)]
         return np.asarray(np.abs(levels_dbfs - reference), dtype=np.float32)
 
     def nearest(self, levels_dbfs: FloatArray) -> list[int]:
         """Enrolled level nearest to each, (B,) -> B indices into the sorted levels."""
-        above = np.searchsorted(self.levels_dbfs, levels_dbfs).clip(0, len(self.levels_dbfs) - 1)
-        below = (above - 1).clip(0)
-        nearer_below = np.abs(levels_dbfs - self.levels_dbfs[below]) <= np.abs(
-            levels_dbfs - self.levels_dbfs[above]
-        )
-        return [int(index) for index in np.where(nearer_below, below, above)]
+        return [int(index) for index in self._nearest(levels_dbfs)]
 
     def state(self) -> dict[str, FloatArray]:
         """What was fitted."""
@@ -49,3 +45,10 @@ class LevelScorer:
     def from_state(cls, state: Mapping[str, FloatArray]) -> LevelScorer:
         """Restore what ``state`` gave."""
         return cls(state["levels_dbfs"])
+
+    def _nearest(self, levels_dbfs: FloatArray) -> NDArray[np.intp]:
+        above = np.minimum(self.levels_dbfs.searchsorted(levels_dbfs), len(self.levels_dbfs) - 1)
+        below = np.maximum(above - 1, 0)
+        to_above = np.abs(levels_dbfs - self.levels_dbfs[above])
+        to_below = np.abs(levels_dbfs - self.levels_dbfs[below])
+        return np.where(to_below <= to_above, below, above)

@@ -57,9 +57,12 @@ class NeighbourScorer:
 
     def score(self, x: FloatArray) -> FloatArray:
         """Score features, (B, D) -> (B,); higher is more anomalous."""
-        distances = np.sqrt(self._squared(x))
-        nearest = np.partition(distances, self.neighbours - 1, axis=1)[:, : self.neighbours]
-        return np.asarray(nearest.mean(axis=1), dtype=np.float32)
+        squared = self._squared(x)
+        if self.neighbours == 1:
+            nearest = np.minimum.reduce(squared, axis=1, keepdims=True)
+        else:
+            nearest = np.partition(squared, self.neighbours - 1, axis=1)[:, : self.neighbours]
+        return np.asarray(np.sqrt(nearest).mean(axis=1), dtype=np.float32)
 
     def nearest(self, x: FloatArray) -> list[int]:
         """Reference nearest to each window, (B, D) -> B indices."""
