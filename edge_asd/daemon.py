@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import signal
-import threading
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ from edge_asd.swap.engine_keeper import EngineKeeper
 
 logger = logging.getLogger(__name__)
 
-_TICK_S = 0.5
+_TICK_S = 1.0
 _PATIENCE_S = 30.0
 """A worker that does not move for so long is stuck."""
 _START_S = 300.0
@@ -75,8 +76,9 @@ class Daemon:
     def __init__(self, config: Config, options: RunOptions, notifier: Notifier) -> None:
         self.config, self.options, self.notifier = config, options, notifier
         self.ready = False
-        self._stop = threading.Event()
-        self._reload_wanted = threading.Event()
+        self._stopping = self._reload_wanted = False
+        # Not an Event: a signal that came while one is about to wait would wait for it, for ever.
+        self._wake_read, self._wake_write = socket.socketpair()
         self._step = ""  # of the start, that was told last
         registry, clock = Registry(), SteadyClock()
         self._common = Common(
@@ -101,7 +103,12 @@ class Daemon:
             EdgeAsdError: It cannot start.
         """
         keep_modules()
-        with StateLock(self.options.state_dir), ExitStack() as closers:
+        with (
+            self._wake_read,
+            self._wake_write,
+            StateLock(self.options.state_dir),
+            ExitStack() as closers,
+        ):
             self._install_signals()
             try:
                 self.notifier.extend_timeout(_START_S)
@@ -125,7 +132,7 @@ class Daemon:
 
     def _learning(self, done: float, text: str) -> None:
         """How far monitors are that have to learn before they listen."""
-        if self._stop.is_set():
+        if self._stopping:
             raise _StoppedEarlyError
         self.notifier.extend_timeout(_START_S)
         if text != self._step:
@@ -133,12 +140,21 @@ class Daemon:
             logger.info("start step=%r done=%.0f%%", text, 100 * done)
 
     def _install_signals(self) -> None:
+        self._wake_read.settimeout(0)
+        self._wake_write.settimeout(0)
+
+        def wake() -> None:
+            with contextlib.suppress(OSError):  # it is full, so it wakes up; or it has ended
+                self._wake_write.send(b"\0")
+
         def stop(number: int, _frame: FrameType | None) -> None:
             logger.info("signal=%s stopping", signal.Signals(number).name)
-            self._stop.set()
+            self._stopping = True
+            wake()
 
         def reload(_number: int, _frame: FrameType | None) -> None:
-            self._reload_wanted.set()
+            self._reload_wanted = True
+            wake()
 
         signal.signal(signal.SIGHUP, reload)
         signal.signal(signal.SIGTERM, stop)
@@ -185,7 +201,7 @@ class Daemon:
         self, parts: Parts, observer: Observer, reloader: Reloader, keeper: EngineKeeper
     ) -> int:
         common, worker = self._common, parts.worker
-        while not self._stop.is_set():
+        while not self._stopping:
             failure = worker.failure or reloader.failure
             if failure is not None:
                 raise failure
@@ -198,19 +214,24 @@ class Daemon:
                 give_back()
                 logger.info("ready monitors=%d device=%s", len(worker.monitors), self.config.device)
                 if parts.behind:  # it listens with what it has learned, and learns the other one
-                    self._reload_wanted.set()
+                    self._reload_wanted = True
             keeper.look()
             if parts.behind and reloader.due_again():  # nobody waits for it who could ask again
-                self._reload_wanted.set()
+                self._reload_wanted = True
             if self._done(parts):
                 if worker.errors:
                     raise worker.errors[0]
                 return 0
-            if self._reload_wanted.is_set():
-                self._reload_wanted.clear()
+            if self._reload_wanted:
+                self._reload_wanted = False
                 spawn("reload", lambda: _reload_quietly(reloader))
-            self._stop.wait(_TICK_S)
+            self._rest()
         return 0
+
+    def _rest(self) -> None:
+        """Until it is time to look again, or a signal has come."""
+        if select.select([self._wake_read], [], [], _TICK_S)[0]:
+            self._wake_read.recv(4096)
 
     def _done(self, parts: Parts) -> bool:
         """Whether nothing is left to do: with ``once``, or because no source can be used."""

@@ -1,4 +1,4 @@
-"""What the daemon shows of itself twice a second: metrics, checks, and systemd's status line."""
+"""What the daemon shows of itself every second: metrics, checks, and systemd's status line."""
 
 from __future__ import annotations
 

@@ -35,8 +35,12 @@ from edge_asd.worker.overload import Overload
 
 logger = logging.getLogger(__name__)
 
-_LOOK_S = 0.25
-"""So often it looks after sources that deliver nothing, and for what others have asked."""
+_LOOK_S = 0.6
+"""So often it looks after sources that deliver nothing, and for what others have asked. Audio comes
+every half second: a little later than that, it need not wake up for a look alone."""
+_SOON_S = 0.3
+"""What has to be looked at so soon is looked at now if audio has come: to wake up costs as much as
+what is done then."""
 _BOOKS_S = 1.0
 """So often everything that is written down is brought up to date."""
 
@@ -82,7 +86,7 @@ class Worker:
         self.at_start: list[Callable[[], None]] = []
         """Called in the worker's own thread, before anything is heard."""
         self.each_look: list[Callable[[], None]] = []
-        """Called four times a second: what else has to look at the time."""
+        """Called twice a second or more often: what else has to look at the time."""
         self.at_end: list[Callable[[], None]] = []
         """Called when nothing more is heard."""
         self._report, self._drain_s, self._clock = report, drain_s, clock
@@ -204,6 +208,8 @@ class Worker:
         together([steps for feed in here for steps in self._streams(feed)])
         for feed in here:
             feed.expect()
+        if here and self._look_at_s - self._clock() < _SOON_S:
+            self._look_at_s = -math.inf
 
     def _streams(self, feed: Feed) -> Iterator[Steps[None]]:
         """What all monitors of a source make of its oldest audio."""

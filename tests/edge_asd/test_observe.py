@@ -1,4 +1,4 @@
-"""What the main thread sees twice a second is shown: sources, clocks, workers that stand still."""
+"""What the main thread sees every second is shown: sources, clocks, workers that stand still."""
 
 from __future__ import annotations
 
