@@ -61,7 +61,7 @@ class _SplitPlan:
     """One long row as a table of ``height`` times ``width``: columns first, then what they gave.
 
     Many short transforms side by side stay in the core's cache and use its vector units, which one
-    long transform does not: two fifths of the time for 160 000 samples. With sample ``width * j +
+    long transform does not: half the time for 160 000 samples. With sample ``width * j +
     i`` in row j and column i, bin ``k + height * l`` is the transform along i, at l, of the
     transform of column i along j, at k, turned by ``exp(-2 pi i k / n)``. The transform of a
     column of real samples gives the first half of k; a bin of the other half has the magnitude of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -99,6 +100,27 @@ class Passing(Arrivals):
         if not here:
             self.passing.now_s += timeout_s
         return here
+
+
+class Regular(Passing):
+    """Every half second all have something; counts how often that was waited for."""
+
+    def __init__(self, passing, feeds):
+        super().__init__(passing)
+        self.feeds, self.waits, self.next_s = feeds, 0, passing() + 0.5
+
+    def take(self, timeout_s):
+        """Those who are here, those who come next, or nobody."""
+        here = Arrivals.take(self, 0.0)
+        if here:
+            return here
+        self.waits += 1
+        until_s = self.passing() + timeout_s
+        if self.next_s > until_s:
+            self.passing.now_s = until_s
+            return []
+        self.passing.now_s, self.next_s = self.next_s, self.next_s + 0.5
+        return list(self.feeds)
 
 
 class Slow:
@@ -211,3 +233,16 @@ def test_audio_never_piles_up_to_what_the_queue_can_hold(plant):
     for _ in range(120):
         work(plant, 1.0)
         assert waiting(plant) < QUEUE_S
+
+
+def test_what_has_to_be_looked_at_waits_for_audio_and_no_longer_than_it_may(plant):
+    arrivals, looks = Regular(plant.passing, plant.feeds), []
+    plant.worker._arrivals = arrivals
+    plant.worker.each_look.append(lambda: looks.append(plant.passing()))
+    work(plant, 20.0)
+    assert arrivals.waits <= 2 * 20 + 1  # never for a look alone
+    arrivals.feeds = []  # audio comes no more
+    arrivals.next_s = float("inf")
+    work(plant, 20.0)
+    between_s = [after - before for before, after in itertools.pairwise(looks)]
+    assert max(between_s) <= 0.7
