@@ -36,7 +36,7 @@ _LEARNED = 0.95
 
 
 class Successor:
-    """See the module; ``prepare`` and ``drop`` by one thread, ``take_over`` by the worker.
+    """See the module; the worker decides and switches, one other thread does the rest.
 
     Args:
         serving: Whose networks are exchanged.
