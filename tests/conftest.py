@@ -17,9 +17,6 @@ from edge_asd.engine import open_networks
 
 __all__ = ["mosquitto", "plant", "shell"]
 
-PROCESSES = {"mosquitto", "plant", "shell"}
-"""Fixtures whose tests run beside other processes, and depend on how soon those are let to work."""
-
 # How fast an example is says how busy the machine is, and nothing about what is tested.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
@@ -37,8 +34,7 @@ def pytest_configure(config):
 
 
 def pytest_runtest_protocol(item, nextitem):
-    processes = PROCESSES.intersection(item.fixturenames)
-    if not processes and item.get_closest_marker("real_time") is None:
+    if item.get_closest_marker("real_time") is None:
         return None
     punctual.run(item, nextitem)
     return True

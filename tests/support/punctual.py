@@ -1,9 +1,8 @@
 """Tests of promises in seconds: tried again where they failed on a machine that was kept busy.
 
 A sound server that is not let to a processor loses sound, and nothing that is tested here can help
-it; with several processes at work, any may wait for longer than another had patience. A promise
-that fails while the processors were free is broken, the first time. What passed later only is named
-at the end of a run, with what failed before.
+it. A promise that fails while the processors were free is broken, the first time. What passed later
+only is named at the end of a run, with what failed before.
 """
 
 from __future__ import annotations

@@ -101,6 +101,7 @@ def test_a_broker_of_another_authority_gets_nothing(mosquitto, authority, tmp_pa
         careful.record(1)
         eventually(lambda: careful.metric("mqtt_connect_attempts_total", result="unreachable"))
         eventually(lambda: "certificate verify failed" in careful.sink.health()[1])
+        assert careful.store.outbox.stats().messages == 1
 
 
 def test_a_broker_whose_certificate_is_for_another_host_gets_nothing(
